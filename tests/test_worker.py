@@ -13,6 +13,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from pydantic import SecretStr
@@ -25,7 +26,7 @@ from activities.sms.configured import LocalSms
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Diverted
 from activities.webhook.server_rates import pacing
-from runtime.errors import ConnectionFailed, LocalError, SettingsError, WorkerFailed
+from runtime.errors import ConnectionFailed, LocalError, SettingsError, StoreMissing, WorkerFailed
 from runtime.process.health import health_pages, watching
 from runtime.process.shutdown import Deadline
 from runtime.secrets import Secrets
@@ -77,18 +78,14 @@ async def test_it_sends_to_the_destinations_of_a_good_file(settings: Settings):
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Made:
-    """The workers that are made, by queue, and with which options."""
     found: Made = {}
 
     def make(_client: Any, *, task_queue: str, **options: Any) -> None:
         found[task_queue] = options
 
-    async def completes_polls(_: Any) -> bool:
-        return True
-
     monkeypatch.setattr("worker.Worker", make)
     monkeypatch.setattr("worker.ActivityWorker", make)
-    monkeypatch.setattr("worker.completes_polls", completes_polls)
+    monkeypatch.setattr("worker.completes_polls", AsyncMock(return_value=True))
     return found
 
 
@@ -177,28 +174,18 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     """Workers in the place of the real ones, and no server; their health pages are looked at from inside."""
     made = [Hand("email", slow=True), Hand("sms")]
 
-    async def nothing(*_given: Any, **_named: Any) -> None:
-        return None
-
-    def unchanged(client: Any = None, *_given: Any, **_named: Any) -> Any:
-        return client
-
-    async def all_hands(*_given: Any, **_named: Any) -> list[Hand]:
-        return made
-
     for name in ("connect", "Telemetry.runtime", "search_attributes.ensure"):
-        monkeypatch.setattr(f"worker.{name}", nothing)
+        monkeypatch.setattr(f"worker.{name}", AsyncMock(return_value=None))
     for name in ("encrypt_client", "tune_garbage_collection"):
-        monkeypatch.setattr(f"worker.{name}", unchanged)
+        monkeypatch.setattr(f"worker.{name}", Mock())
     monkeypatch.setattr("worker.StoreIdentity", OwnNamespace)
     monkeypatch.setattr("worker.PollerCheck", Calm)
-    monkeypatch.setattr("worker.workers", all_hands)
+    monkeypatch.setattr("worker.workers", AsyncMock(return_value=made))
     return made
 
 
 @pytest.fixture
 def ready(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Any]:
-    """Asks what `/readyz` answers by."""
     asked: list[Mapping[str, Any]] = []
 
     def asking(port: int, checks: Mapping[str, Any], **named: Any) -> Any:
@@ -317,9 +304,7 @@ async def test_it_looks_at_its_store_when_making_workers_keeps_it_busy_no_more(
 async def test_a_store_that_can_only_be_read_ends_it_before_it_is_ready(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ):
-    async def refuse(*_: object) -> NoReturn:
-        raise StoreUnavailable("its file is read-only")
-
+    refuse = AsyncMock(side_effect=StoreUnavailable("its file is read-only"))
     monkeypatch.setattr("runtime.store.sqlite.SQLite.try_writing", refuse)
     with pytest.raises(StoreUnavailable, match="its file is read-only"):
         async with asyncio.timeout(60):
@@ -370,15 +355,11 @@ async def test_a_stop_ends_it_in_peace(
     hands: list[Hand], start: Start, monkeypatch: pytest.MonkeyPatch, queues: tuple[str, ...], schedules: list[str]
 ):
     """Meanwhile, one that serves journeys keeps the schedule that prunes the store."""
-    kept: list[str | None] = []
-
-    async def keep(_client: Any, retention: str | None) -> None:
-        kept.append(retention)
-
+    keep = AsyncMock()
     monkeypatch.setattr("worker.keep_schedule", keep)
     await stop(await start(queues=queues, retention="entries=2y"))
     assert all(hand.ended.is_set() for hand in hands)
-    assert kept == schedules
+    assert [call.args[1] for call in keep.call_args_list] == schedules
 
 
 def test_a_thread_that_waits_for_somebody_keeps_nobody_from_ending(settings: Settings, hands: list[Hand]):
@@ -410,18 +391,15 @@ def run_main(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
         asked.update(metrics_port=port, metrics_host=host)
 
     def run(arguments: str, error: Exception | None = None) -> tuple[dict[str, Any], int]:
-        async def note(*_: Any, **named: Any) -> None:
-            asked.update(named)
-            if error is not None:
-                raise error
-
-        monkeypatch.setattr("worker.serve", note)
+        serve = AsyncMock(side_effect=error)
+        monkeypatch.setattr("worker.serve", serve)
         with pytest.raises(SystemExit) as caught:
             main(arguments.split())
+        asked.update(serve.call_args.kwargs if serve.called else {})
         return asked, int(caught.value.code or 0)
 
     monkeypatch.setattr("worker.exit_process", left)
-    monkeypatch.setattr("worker.logs.configure", lambda: None)
+    monkeypatch.setattr("worker.logs.configure", Mock())
     monkeypatch.setattr("worker.Exposition", exposed)
     return run
 
@@ -446,9 +424,30 @@ def test_a_host_is_an_address(run_main: Callable[..., Any], capsys: pytest.Captu
     assert capsys.readouterr().err.endswith(f"argument --health-host: {said}")
 
 
-def test_a_queue_that_fails_is_status_1_and_told_once(run_main: Callable[..., Any], capsys: pytest.CaptureFixture[str]):
-    assert run_main("", WorkerFailed("the worker of the queue 'email' failed"))[1] == 1
-    assert capsys.readouterr().err == ""
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (WorkerFailed("the worker of the queue 'email' failed"), ""),  # it is in the log
+        *((kind("why"), "worker: why\n") for kind in (SettingsError, ConnectionFailed, StoreUnavailable)),
+    ],
+)
+def test_a_failure_is_status_1_and_told_once(
+    run_main: Callable[..., Any], capsys: pytest.CaptureFixture[str], error: Exception, said: str
+):
+    assert (run_main("", error)[1], capsys.readouterr().err) == (1, said)
+
+
+def test_a_queue_that_does_not_exist_is_refused(run_main: Callable[..., Any], capsys: pytest.CaptureFixture[str]):
+    assert run_main("--queues journeys,letters")[1] == 2
+    assert "there is no queue letters; there are journeys, webhooks, email, sms" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("hands")
+async def test_a_store_that_never_was_is_not_made(tmp_path: Path):
+    settings = Settings(store=SecretStr(f"sqlite:///{tmp_path / 'nowhere' / 'store.db'}"))
+    with pytest.raises(StoreMissing, match="create the store with `scenario store upgrade`"):
+        await serve(settings, ["journeys"], Deadline(1))
+    assert not (tmp_path / "nowhere").exists()
 
 
 async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pytest.MonkeyPatch):
@@ -471,8 +470,6 @@ async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pyt
 
 
 class Keeper:
-    """A stand-in for the rate keeper: it keeps what it was told."""
-
     told: tuple[float, Mapping[str, float]] | None = None
     asked = asyncio.Event()
     queues: ClassVar[list[str]] = []

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import itertools
 import os
-import re
 import subprocess
 import sys
 import uuid
@@ -154,7 +153,6 @@ class Call:
 
 @asynccontextmanager
 async def listening(receive: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncGenerator[str]:
-    """An HTTP server that answers every request by this function, at the URL that is yielded."""
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", receive)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
@@ -273,13 +271,6 @@ async def process(*command: str, log: Path, environ: Mapping[str, str], cwd: Pat
         if started.returncode is None:
             started.kill()
         await started.wait()
-
-
-async def listening_port(log: Path) -> str:
-    async with asyncio.timeout(240):
-        while not (found := re.search(rb"listening on port (\d+)", await asyncio.to_thread(log.read_bytes))):
-            await asyncio.sleep(0.05)
-    return found[1].decode()
 
 
 async def until(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], object] = bool, *, within: float = 60.0) -> T:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -274,11 +274,13 @@ async def use_api(place: Place, address: str) -> bytes:
     return said
 
 
-async def through_everything(place: Place) -> None:
+async def through_everything(place: Place, worker: Awaitable[None]) -> None:
+    """Let the worker, which starts while the gateway does, go through it."""
     file = place.folder / "destinations.yaml"
     port = reserved_port()
     serve = ("serve", "--callbacks", "--api", "--port", "0", "--metrics-port", str(port))
     async with process("gateway.cli", place.folder / "gateway.log", place.environ, *serve):
+        await worker
         await place.client.enter(ENTRY)
         await place.client.contact_changed("4718", {"firstname": MARK, "email": ADDRESSES[0]})
         await place.until(lambda seen: seen["at"] == "wait_for-5")

@@ -3,7 +3,8 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from activities.blast.chunk import _Chunk  # pyright: ignore[reportPrivateUsage]
 from activities.handover import campaign_root
+from activities.passages import PassageWriter
 from gateway.campaigns.background import CampaignActivities
 from gateway.client import ScenarioClient
 from gateway.errors import BadInput, NotAccepted
@@ -53,6 +55,17 @@ def people(folder: Path, name: str = "people.csv", number: int = PEOPLE) -> Path
     return path
 
 
+@pytest.fixture
+async def here(stand: Stands, tmp_path: Path) -> AsyncIterator[Stand]:
+    async with stand() as up:
+        await publish(up.client, tmp_path, SCENARIO)
+        yield up
+
+
+def gateway(client: ScenarioClient) -> AbstractAsyncContextManager[Any]:
+    return running_operations(client.services.operations, client.services.campaigns)
+
+
 async def start(client: ScenarioClient, audience: Path, **request: Any) -> CampaignView:
     use = client.services
     file = await use.campaigns.audiences.add(TERMINAL, audience.name, file_parts(audience))
@@ -67,7 +80,7 @@ async def until(client: ScenarioClient, ready: Callable[[CampaignView], bool], n
 
 
 async def test_each_line_ends_once_although_gateways_are_lost_in_between(
-    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = 0
     real: Any = vars(CampaignActivities)["_start"]
@@ -82,80 +95,75 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
     async def unrecorded(self: Any) -> None:
         """As if the process were killed."""
 
-    async with stand() as here:
-        client = here.client
-        await publish(client, tmp_path, SCENARIO)
-        audience = people(tmp_path)
-        with monkeypatch.context() as killing:
-            killing.setattr(CampaignActivities, "_start", lost_after_the_fifth)
-            killing.setattr("gateway.campaigns.background._Outcomes.save", unrecorded)
-            async with running_operations(client.services.operations, client.services.campaigns):
-                assert (await start(client, audience, rate=50.0)).state == "preparing"
-                async with asyncio.timeout(60):
-                    while started < 5:
-                        await asyncio.sleep(0.02)
-        async with running_operations(client.services.operations, client.services.campaigns):
-            ended = await until(client, lambda seen: seen.over and seen.outcomes.get("refused", 0) == PEOPLE // 10)
-            again = await start(client, audience)
-        assert (ended.state, again.state) == ("finished", "finished")
-        assert ended.survey is not None
-        assert (ended.survey.form, ended.survey.lines) == ("CSV in utf-8, separated by semicolons", PEOPLE + 2)
-        assert await client.store.newest_audience(TERMINAL.id, audience.name) is None
-        assert ended.outcomes == {"entered": 18, "refused": 2, "invalid": 1, "duplicate": 1}
-        refused = await client.services.campaigns.lines(TERMINAL, "advent", PageRequest(), "refused")
-        assert {line.reason for line in refused.items} == {
-            "the entry rule of sale does not hold: contact.custom.vip == 'yes'"
-        }
-        acknowledged = await client.store.pending_page(
-            None, 10
-        )  # events find these runs until it is known that they ended
-        assert {entry.workflow_id for entry in acknowledged} == {line.journey for line in refused.items}
-        await until_received(here.receiver, "/hooks.example.com/sale", 18)
-        ids = Counter(item.json()["id"] for item in here.receiver.requests("/hooks.example.com/sale"))
-        assert set(ids.values()) == {1}
-        assert {item.json()["campaign"] for item in here.receiver.requests()} == {"advent"}
+    client = here.client
+    audience = people(tmp_path)
+    with monkeypatch.context() as killing:
+        killing.setattr(CampaignActivities, "_start", lost_after_the_fifth)
+        killing.setattr("gateway.campaigns.background._Outcomes.save", unrecorded)
+        async with gateway(client):
+            assert (await start(client, audience, rate=50.0)).state == "preparing"
+            async with asyncio.timeout(60):
+                while started < 5:
+                    await asyncio.sleep(0.02)
+    async with gateway(client):
+        ended = await until(client, lambda seen: seen.over and seen.outcomes.get("refused", 0) == PEOPLE // 10)
+        again = await start(client, audience)
+    assert (ended.state, again.state) == ("finished", "finished")
+    assert ended.survey is not None
+    assert (ended.survey.form, ended.survey.lines) == ("CSV in utf-8, separated by semicolons", PEOPLE + 2)
+    assert await client.store.newest_audience(TERMINAL.id, audience.name) is None
+    assert ended.outcomes == {"entered": 18, "refused": 2, "invalid": 1, "duplicate": 1}
+    refused = await client.services.campaigns.lines(TERMINAL, "advent", PageRequest(), "refused")
+    assert {line.reason for line in refused.items} == {
+        "the entry rule of sale does not hold: contact.custom.vip == 'yes'"
+    }
+    acknowledged = await client.store.pending_page(None, 10)  # events find these runs until it is known that they ended
+    assert {entry.workflow_id for entry in acknowledged} == {line.journey for line in refused.items}
+    await until_received(here.receiver, "/hooks.example.com/sale", 18)
+    ids = Counter(item.json()["id"] for item in here.receiver.requests("/hooks.example.com/sale"))
+    assert set(ids.values()) == {1}
+    assert {item.json()["campaign"] for item in here.receiver.requests()} == {"advent"}
 
-        # They give way to the journeys of triggers.
-        handle = client.temporal.get_workflow_handle("sale/c0/advent")
-        await handle.result()
-        events = (await handle.fetch_history()).events
-        assert events[0].workflow_execution_started_event_attributes.priority.priority_key == 4
-        scheduled = next(e for e in events if e.HasField("activity_task_scheduled_event_attributes"))
-        assert scheduled.activity_task_scheduled_event_attributes.priority.priority_key == 4
+    # They give way to the journeys of triggers.
+    handle = client.temporal.get_workflow_handle("sale/c0/advent")
+    await handle.result()
+    events = (await handle.fetch_history()).events
+    assert events[0].workflow_execution_started_event_attributes.priority.priority_key == 4
+    scheduled = next(e for e in events if e.HasField("activity_task_scheduled_event_attributes"))
+    assert scheduled.activity_task_scheduled_event_attributes.priority.priority_key == 4
 
 
-async def test_it_is_paused_retuned_and_stopped(stand: Stands, tmp_path: Path) -> None:
-    async with stand() as here:
-        client, campaigns = here.client, here.client.services.campaigns
-        await publish(client, tmp_path, SCENARIO)
-        measured = Measured(CAMPAIGN_LINES)
-        async with running_operations(client.services.operations, campaigns):
-            await start(client, people(tmp_path), rate=1.0)  # slow enough that lines are left, also on a busy machine
-            await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
-            paused = await campaigns.change(TERMINAL, "advent", "pause", **WHO)
-            assert (paused.state, paused.paused_by, paused.pause_reason) == ("paused", "ann", "look")
-            await asyncio.sleep(0.5)  # an entry in flight ends
-            still = (await campaigns.show(TERMINAL, "advent")).done
-            await asyncio.sleep(0.5)
-            assert (await campaigns.show(TERMINAL, "advent")).done == still
-            with pytest.raises(NotAccepted, match="the campaign is paused already"):
-                await campaigns.change(TERMINAL, "advent", "pause", **WHO)
-            assert (await campaigns.change(TERMINAL, "advent", "resume", **WHO)).state == "running"
-            assert (await campaigns.change(TERMINAL, "advent", "retune", rate=0.5, **WHO)).rate == 0.5
-            stopped = await campaigns.change(TERMINAL, "advent", "stop", **WHO)
-            assert (stopped.state, stopped.stopped_by, stopped.outcomes.get("pending", 0)) == ("stopped", "ann", 0)
-            assert sum(stopped.outcomes.values()) == PEOPLE + 2
-            assert stopped.outcomes["skipped"] > 0
-            processed = stopped.outcomes["entered"] + stopped.outcomes.get("refused", 0)
-            assert sum(number for number, _ in measured.of(CAMPAIGN_LINES).values()) == processed
-            with pytest.raises(NotAccepted, match=r"the campaign has ended \(stopped\)"):
-                await campaigns.change(TERMINAL, "advent", "resume", **WHO)
+async def test_it_is_paused_retuned_and_stopped(here: Stand, tmp_path: Path) -> None:
+    client, campaigns = here.client, here.client.services.campaigns
+    measured = Measured(CAMPAIGN_LINES)
+    async with gateway(client):
+        await start(client, people(tmp_path), rate=1.0)  # slow enough that lines are left, also on a busy machine
+        await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
+        paused = await campaigns.change(TERMINAL, "advent", "pause", **WHO)
+        assert (paused.state, paused.paused_by, paused.pause_reason) == ("paused", "ann", "look")
+        await asyncio.sleep(0.5)  # an entry in flight ends
+        still = (await campaigns.show(TERMINAL, "advent")).done
+        await asyncio.sleep(0.5)
+        assert (await campaigns.show(TERMINAL, "advent")).done == still
+        with pytest.raises(NotAccepted, match="the campaign is paused already"):
+            await campaigns.change(TERMINAL, "advent", "pause", **WHO)
+        assert (await campaigns.change(TERMINAL, "advent", "resume", **WHO)).state == "running"
+        assert (await campaigns.change(TERMINAL, "advent", "retune", rate=0.5, **WHO)).rate == 0.5
+        stopped = await campaigns.change(TERMINAL, "advent", "stop", **WHO)
+        assert (stopped.state, stopped.stopped_by, stopped.outcomes.get("pending", 0)) == ("stopped", "ann", 0)
+        assert sum(stopped.outcomes.values()) == PEOPLE + 2
+        assert stopped.outcomes["skipped"] > 0
+        processed = stopped.outcomes["entered"] + stopped.outcomes.get("refused", 0)
+        assert sum(number for number, _ in measured.of(CAMPAIGN_LINES).values()) == processed
+        with pytest.raises(NotAccepted, match=r"the campaign has ended \(stopped\)"):
+            await campaigns.change(TERMINAL, "advent", "resume", **WHO)
 
 
 @pytest.mark.nightly
 async def test_a_chunk_whose_gateway_is_lost_while_it_is_interrupted_is_worked_on_again(
-    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """On a real server: the time-skipping one does not hear of a failure after a cancellation."""
     real: Any = vars(CampaignActivities)["_enter"]
 
     async def lost(self: Any, *given: Any) -> None:
@@ -164,111 +172,100 @@ async def test_a_chunk_whose_gateway_is_lost_while_it_is_interrupted_is_worked_o
         except asyncio.CancelledError:
             raise OSError("killed") from None
 
-    async with stand() as here:
-        client, campaigns = here.client, here.client.services.campaigns
-        await publish(client, tmp_path, SCENARIO)
-        async with running_operations(client.services.operations, campaigns):
-            with monkeypatch.context() as losing:
-                losing.setattr(CampaignActivities, "_enter", lost)
-                await start(client, people(tmp_path), rate=4.0)
-                await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
-                assert (await campaigns.change(TERMINAL, "advent", "retune", rate=100.0, **WHO)).state == "running"
-            ended = await until(client, lambda seen: seen.over)
-        assert (ended.state, ended.outcomes.get("pending", 0)) == ("finished", 0)
+    client = here.client
+    async with gateway(client):
+        with monkeypatch.context() as losing:
+            losing.setattr(CampaignActivities, "_enter", lost)
+            await start(client, people(tmp_path), rate=4.0)
+            await until(client, lambda seen: seen.outcomes.get("entered", 0) >= 1)
+            retuned = await client.services.campaigns.change(TERMINAL, "advent", "retune", rate=100.0, **WHO)
+            assert retuned.state == "running"
+        ended = await until(client, lambda seen: seen.over)
+    assert (ended.state, ended.outcomes.get("pending", 0)) == ("finished", 0)
 
 
-async def test_what_cannot_be_begun_leaves_nothing(stand: Stands, tmp_path: Path) -> None:
-    async with stand() as here:
-        await publish(here.client, tmp_path, SCENARIO)
-        await publish(here.client, tmp_path, SCENARIO.replace("scenario: sale", "scenario: other"))
-        store, audience = here.client.store, people(tmp_path)
-        for request, sentence in (
-            ({"scenario": "nope"}, "no nope is published"),
-            ({"scenario": "sale@x"}, "no sale@x is published"),
-            ({"name": "Black Friday"}, "'Black Friday' is not a campaign's name"),
-            ({"rate": 0.0}, "a rate is 0.01 to 10000 lines a second"),
-            ({"starts_at": datetime(2020, 1, 1, tzinfo=UTC)}, "the start is in the past"),
-            ({"starts_at": datetime(9999, 1, 1, tzinfo=UTC)}, "the start is too far away"),
-            ({"local_start": datetime.fromisoformat("2020-01-01T09:00")}, "the start is in the past"),
-            ({"digest": "0123"}, "the uploaded file is another one"),
-        ):
-            with pytest.raises(BadInput, match=sentence):
-                await start(here.client, audience, **request)
-            assert await store.stored_campaigns() == []
-        with pytest.raises(BadInput, match=r"empty\.csv is empty"):
-            await start(here.client, people(tmp_path, "empty.csv", 0))
-        await start(here.client, audience)
-        with pytest.raises(NotAccepted, match="the campaign of this name has another file"):
-            await start(here.client, people(tmp_path, "others.csv", 7))
-        with pytest.raises(NotAccepted, match="the campaign of this name is one of sale@1"):
-            await start(here.client, audience, scenario="other")
+async def test_what_cannot_be_begun_leaves_nothing(here: Stand, tmp_path: Path) -> None:
+    """Other mistakes in a request are shown by the API's tests."""
+    await publish(here.client, tmp_path, SCENARIO.replace("scenario: sale", "scenario: other"))
+    audience = people(tmp_path)
+    for request, sentence in (
+        ({"scenario": "sale@x"}, "no sale@x is published"),
+        ({"name": "Black Friday"}, "'Black Friday' is not a campaign's name"),
+        ({"starts_at": datetime(2020, 1, 1, tzinfo=UTC)}, "the start is in the past"),
+        ({"starts_at": datetime(9999, 1, 1, tzinfo=UTC)}, "the start is too far away"),
+        ({"local_start": datetime.fromisoformat("2020-01-01T09:00")}, "the start is in the past"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            await start(here.client, audience, **request)
+    with pytest.raises(BadInput, match=r"empty\.csv is empty"):
+        await start(here.client, people(tmp_path, "empty.csv", 0))
+    assert await here.client.store.stored_campaigns() == []
+    await start(here.client, audience)
+    with pytest.raises(NotAccepted, match="the campaign of this name has another file"):
+        await start(here.client, people(tmp_path, "others.csv", 7))
+    with pytest.raises(NotAccepted, match="the campaign of this name is one of sale@1"):
+        await start(here.client, audience, scenario="other")
 
 
-async def test_a_file_with_too_many_invalid_lines_ends_a_campaign_and_frees_its_name(
-    stand: Stands, tmp_path: Path
-) -> None:
-    async with stand() as here:
-        client, campaigns = here.client, here.client.services.campaigns
-        await publish(client, tmp_path, SCENARIO)
-        async with running_operations(client.services.operations, campaigns):
-            await start(client, people(tmp_path), accept=False)
-            refused = await until(client, lambda seen: seen.over)
-            assert (refused.state, refused.trouble) == (
-                "failed",
-                "1 of 22 lines of people.csv are invalid, more than 1 %: correct them, or accept them ('accept', or "
-                "--accept); line 22: the contact has no id: give 'contact.id'",
-            )
-            assert refused.outcomes == {"skipped": 20, "invalid": 1, "duplicate": 1}
-            await start(client, people(tmp_path), ask=True, starts_at=datetime(2999, 1, 1, tzinfo=UTC))
-            ready = await until(client, lambda seen: seen.state == "ready")
-            assert ready.estimate is not None
-            assert (ready.outcomes["pending"], ready.estimate.seconds) == (20, 0.2)
-            begun = await campaigns.change(TERMINAL, "advent", "start", **WHO)
-            assert (begun.state, begun.starts_at) == ("scheduled", datetime(2999, 1, 1, tzinfo=UTC))
+async def test_a_file_with_too_many_invalid_lines_ends_a_campaign_and_frees_its_name(here: Stand, tmp_path: Path):
+    client, campaigns = here.client, here.client.services.campaigns
+    async with gateway(client):
+        await start(client, people(tmp_path), accept=False)
+        refused = await until(client, lambda seen: seen.over)
+        assert (refused.state, refused.trouble) == (
+            "failed",
+            "1 of 22 lines of people.csv are invalid, more than 1 %: correct them, or accept them ('accept', or "
+            "--accept); line 22: the contact has no id: give 'contact.id'",
+        )
+        assert refused.outcomes == {"skipped": 20, "invalid": 1, "duplicate": 1}
+        await start(client, people(tmp_path), ask=True, starts_at=datetime(2999, 1, 1, tzinfo=UTC))
+        ready = await until(client, lambda seen: seen.state == "ready")
+        assert ready.estimate is not None
+        assert (ready.outcomes["pending"], ready.estimate.seconds) == (20, 0.2)
+        begun = await campaigns.change(TERMINAL, "advent", "start", **WHO)
+        assert (begun.state, begun.starts_at) == ("scheduled", datetime(2999, 1, 1, tzinfo=UTC))
 
 
-async def test_each_contact_starts_at_its_own_time_in_a_group_of_its_zone(stand: Stands, tmp_path: Path) -> None:
+async def test_each_contact_starts_at_its_own_time_in_a_group_of_its_zone(here: Stand, tmp_path: Path) -> None:
     zones = ("Europe/Paris", "America/New_York", "nowhere", "", "Europe/Berlin")
     path = tmp_path / "zones.csv"
     path.write_text("contact.id,contact.timezone\n" + "".join(f"c{n},{zone}\n" for n, zone in enumerate(zones)))
-    async with stand() as here:
-        await publish(here.client, tmp_path, SCENARIO + "timezone: Asia/Tokyo\n")
-        async with running_operations(here.client.services.operations, here.client.services.campaigns):
-            await start(here.client, path, local_start=datetime.fromisoformat("2999-01-31T09:00"))
-            seen = await until(here.client, lambda seen: seen.state == "scheduled")
-        lines = await here.client.store.campaign_items("advent")
-        assert [(item.place, f"{item.due_at:%d %H:%M}") for item in lines] == [
-            (1, "31 08:00"),
-            (1, "31 14:00"),
-            (1, "31 00:00"),  # in Tokyo, as the scenario says
-            (2, "31 00:00"),
-            (2, "31 08:00"),
-        ]
-        assert f"{seen.starts_at:%d %H:%M}" == "31 00:00"
-        assert (seen.outcomes, seen.local_start) == ({"pending": 5}, "2999-01-31T09:00:00")
+    await publish(here.client, tmp_path, SCENARIO + "timezone: Asia/Tokyo\n")
+    async with gateway(here.client):
+        await start(here.client, path, local_start=datetime.fromisoformat("2999-01-31T09:00"))
+        seen = await until(here.client, lambda seen: seen.state == "scheduled")
+    lines = await here.client.store.campaign_items("advent")
+    assert [(item.place, f"{item.due_at:%d %H:%M}") for item in lines] == [
+        (1, "31 08:00"),
+        (1, "31 14:00"),
+        (1, "31 00:00"),  # in Tokyo, as the scenario says
+        (2, "31 00:00"),
+        (2, "31 08:00"),
+    ]
+    assert f"{seen.starts_at:%d %H:%M}" == "31 00:00"
+    assert (seen.outcomes, seen.local_start) == ({"pending": 5}, "2999-01-31T09:00:00")
 
 
-async def test_the_journeys_that_one_started_are_ended_with_it(stand: Stands, tmp_path: Path) -> None:
+async def test_the_journeys_that_one_started_are_ended_with_it(here: Stand, tmp_path: Path) -> None:
     waiting = "scenario: sale\ntrigger: segment\nsteps:\n  - wait: 30d\n"
-    async with stand() as here:
-        client, campaigns = here.client, here.client.services.campaigns
-        await publish(client, tmp_path, waiting)
-        other = await client.enter({"scenario": "sale", "contact": {"id": "c1"}, "trigger": {"type": "segment"}})
-        async with running_operations(client.services.operations, campaigns):
-            await start(client, people(tmp_path, number=3))
-            await until(client, lambda seen: seen.over)
-            with pytest.raises(BadInput, match="'leave' is for stop"):
-                await campaigns.change(TERMINAL, "advent", "pause", leave=True, **WHO)
-            stopped = await campaigns.change(TERMINAL, "advent", "stop", leave=True, **WHO)
-            assert stopped.leaving is not None
-            assert stopped.leaving.journeys == 3
-            again = await campaigns.change(TERMINAL, "advent", "stop", leave=True, **WHO)
-            assert again.leaving is not None
-            assert again.leaving.operation == stopped.leaving.operation
-            await conftest.until(lambda: client.store.count_campaign_journeys("advent"), lambda number: number == 0)
-            ended = await client.services.operations.show(TERMINAL, stopped.leaving.operation)
-        assert (ended.total, ended.which) == (3, {"scenario": "sale", "campaign": "advent"})
-        assert (await client.store.find_running([other.id])) != []
+    client, campaigns = here.client, here.client.services.campaigns
+    await publish(client, tmp_path, waiting)
+    other = await client.enter({"scenario": "sale", "contact": {"id": "c1"}, "trigger": {"type": "segment"}})
+    async with gateway(client):
+        await start(client, people(tmp_path, number=3))
+        await until(client, lambda seen: seen.over)
+        with pytest.raises(BadInput, match="'leave' is for stop"):
+            await campaigns.change(TERMINAL, "advent", "pause", leave=True, **WHO)
+        stopped = await campaigns.change(TERMINAL, "advent", "stop", leave=True, **WHO)
+        assert stopped.leaving is not None
+        assert stopped.leaving.journeys == 3
+        again = await campaigns.change(TERMINAL, "advent", "stop", leave=True, **WHO)
+        assert again.leaving is not None
+        assert again.leaving.operation == stopped.leaving.operation
+        await conftest.until(lambda: client.store.count_campaign_journeys("advent"), lambda number: number == 0)
+        ended = await client.services.operations.show(TERMINAL, stopped.leaving.operation)
+    assert (ended.total, ended.which) == (3, {"scenario": "sale", "campaign": "advent"})
+    assert (await client.store.find_running([other.id])) != []
 
 
 DIRECT = """
@@ -351,13 +348,14 @@ async def test_both_gears_send_the_same_and_count_the_same(
     stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     monkeypatch.setattr(receiver, "KEEP", 4 * number)
+    monkeypatch.setattr(PassageWriter, "after", 0.0)  # seconds until the steps of a held journey are counted
     fail = {"hooks.example.com/fails": [500], "hooks.example.com/wrong": [400]}
     async with stand(fail=fail) as here:
         client, store = here.client, here.client.store
         await publish(client, tmp_path, DIRECT)
         audience, kind = contacts(tmp_path, number), number // len(KINDS)
         seen: list[Any] = []
-        async with running_operations(client.services.operations, client.services.campaigns):
+        async with gateway(client):
             for turn, (name, gear) in enumerate((("one", None), ("two", "enter")), 1):
                 before = len(here.receiver.requests())
                 begun = await start(client, audience, name=name, gear=gear, rate=10_000.0)
@@ -390,6 +388,8 @@ async def test_both_gears_send_the_same_and_count_the_same(
         assert direct["c4"] == ("held", "hooks.example.com answered 400")
         assert direct["c2"] == ("skipped", "its way has no message")
         assert direct["c3"] == ("entered", "it waits for its next attempt")
+        handed_over = await client.temporal.get_workflow_handle("sale/c3/one").describe()
+        assert handed_over.raw_info.priority.priority_key == 4, "it gives way to the journeys of triggers"
 
 
 ONE_MESSAGE = """
@@ -405,7 +405,7 @@ steps:
 
 
 async def test_a_worker_is_killed_before_it_records_what_it_sent(
-    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    here: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real: Any = vars(_Chunk)["_record"]
     living = True
@@ -418,17 +418,16 @@ async def test_a_worker_is_killed_before_it_records_what_it_sent(
         await real(self, ends)
 
     monkeypatch.setattr(_Chunk, "_record", killed)
-    async with stand() as here:
-        client = here.client
-        async with running_operations(client.services.operations, client.services.campaigns):
-            for word, outcome, times in (("retry", "delivered", 2), ("hold", "held", 1)):
-                await publish(client, tmp_path, ONE_MESSAGE.format(word=word))
-                before, living = len(here.receiver.requests()), False
-                await start(client, contacts(tmp_path), name=word, gear=None)
-                ended = await until(client, lambda seen: seen.over, word)
-                assert living
-                requests = here.receiver.requests()[before:]
-                messages = {one.json()["id"]: one.body for one in requests}
-                assert {one.body for one in requests} == set(messages.values())  # repeated, the bytes are the same
-                assert (len(messages), len(requests)) == (15, 15 * times)
-                assert ended.outcomes == {outcome: 15}
+    client = here.client
+    async with gateway(client):
+        for word, outcome, times in (("retry", "delivered", 2), ("hold", "held", 1)):
+            await publish(client, tmp_path, ONE_MESSAGE.format(word=word))
+            before, living = len(here.receiver.requests()), False
+            await start(client, contacts(tmp_path), name=word, gear=None)
+            ended = await until(client, lambda seen: seen.over, word)
+            assert living
+            requests = here.receiver.requests()[before:]
+            messages = {one.json()["id"]: one.body for one in requests}
+            assert {one.body for one in requests} == set(messages.values())  # repeated, the bytes are the same
+            assert (len(messages), len(requests)) == (15, 15 * times)
+            assert ended.outcomes == {outcome: 15}

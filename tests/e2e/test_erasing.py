@@ -4,7 +4,6 @@ import asyncio
 import itertools
 import json
 import sqlite3
-from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -16,18 +15,12 @@ from pydantic import SecretStr
 from temporalio import activity
 
 from activities import erasure
-from activities.erasure import starting_erasures
 from gateway.client import ScenarioClient
 from gateway.service.erasures import ErasureView
-from runtime import search_attributes
-from runtime.connection import connect
 from runtime.local import devserver
 from runtime.local.devserver import DevServer
-from runtime.store import StoreUnavailable
-from runtime.store.sqlite import SQLite
 from tests.e2e.conftest import Server, namespace_on, opened, publish, until, until_state
 from tests.replay.record import DELETES_SOON
-from tests.servers import reserved_port
 from workflows import background
 
 CONTACT = "zoe-4711-contact"
@@ -149,41 +142,3 @@ async def test_it_is_finished_whatever_worker_is_lost(
         assert holding(server.database, MARK) == {}
         assert holding(server.database, CONTACT).keys() <= {"tasks", "tasks_v2", "timer_tasks"}  # until these are due
     assert MARK not in caplog.text
-
-
-@pytest.mark.nightly
-@pytest.mark.usefixtures("hurry")
-async def test_it_is_finished_once_temporal_and_the_store_are_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, is_away = SQLite.write, False
-
-    async def unless_away(database: SQLite, *given: Any) -> Any:
-        if is_away:
-            raise StoreUnavailable("nothing listens there")
-        return await write(database, *given)
-
-    monkeypatch.setattr(SQLite, "write", unless_away)
-    servers = partial(DevServer, tmp_path / "temporal", port=reserved_port())
-    async with AsyncExitStack() as stack:
-        async with servers() as first:
-            temporal = await connect(first.address)
-            await search_attributes.ensure(temporal)
-            inbox = tmp_path / "inbox"
-            site = await stack.enter_async_context(opened(temporal, tmp_path, inbox=inbox, sms=SecretStr("local:")))
-            client = site.client
-            async with site.working():
-                await enter(client, tmp_path)
-        view = await client.erase(CONTACT, operator="ann", reason="request 4711")
-        assert view.trouble is not None
-        assert view.trouble.startswith("Temporal did not start it yet")
-        async with servers(), starting_erasures(client.temporal, site.store), site.working():
-            await until(client.erasures, lambda views: views[0].state != "requested")
-            is_away = True
-            handle = temporal.get_workflow_handle(f"erasure-{view.id}")
-            await until(
-                handle.describe,
-                lambda run: any(one.HasField("last_failure") for one in run.raw_description.pending_activities),
-            )
-            is_away = False
-            check(await finished(client))

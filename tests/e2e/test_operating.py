@@ -43,7 +43,7 @@ trigger: segment
 steps:
   - webhook: hook
     url: https://NAME.example.com/hook
-    body: {contact: "{{ contact.id }}", text: "TEXT"}
+    body: {contact: "{{ contact.id }}"}
     retry: {initial_interval: 1h, backoff_coefficient: 2, maximum_interval: 6h}
 """
 
@@ -74,10 +74,8 @@ def scenario(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return run
 
 
-async def enter(
-    stand: Stand, folder: Path, name: str, *contacts: int, text: str = "hi", scenario: str = SCENARIO
-) -> list[str]:
-    await publish(stand.client, folder, scenario.replace("NAME", name).replace("TEXT", text))
+async def enter(stand: Stand, folder: Path, name: str, *contacts: int, scenario: str = SCENARIO) -> list[str]:
+    await publish(stand.client, folder, scenario.replace("NAME", name))
     entered = await asyncio.gather(*(stand.client.enter(entry(name, contact), settle=20) for contact in contacts))
     return [journey.id for journey in entered]
 
@@ -120,21 +118,6 @@ async def test_all_that_a_receiver_held_up_are_tried_again_once_it_is_mended(
         await until_found(standing.client.temporal, "ScenarioName = 'many'", 0)
         again = await scenario(*wanted)
         assert (again.status, again.err) == (1, "scenario: nothing to retry: no journey matches\n")
-
-
-async def test_a_mended_template_is_rendered_anew(stand: Stands, scenario: Command, tmp_path: Path) -> None:
-    async with stand(fail={"/mended.example.com": [422]}) as standing:
-        [journey] = await enter(standing, tmp_path, "mended", 1, text="wrong")
-        await until_held(standing.client, 1, destination="mended.example.com")
-        await enter(standing, tmp_path, "mended", text="right")
-        wanted = ("retry", "--scenario", "mended", "--step", "hook", "--reason", "the text was wrong")
-        ran = await scenario(*wanted, "--with-version", "newest")
-        assert (ran.status, ran.out) == (0, "accepted 1\n")
-        assert (await result(standing.client, journey))["outcome"] == "finished"
-        assert [call.json()["text"] for call in standing.receiver.requests()] == ["wrong", "right"]
-        shown = " ".join((await scenario("show", journey)).out.split())
-        assert "retry_step (version mended@2) by ann: the text was wrong" in shown
-        assert "rendered again" in shown
 
 
 async def test_journeys_are_paused_and_resumed_by_scenario(stand: Stands, scenario: Command, tmp_path: Path) -> None:

@@ -276,8 +276,6 @@ async def test_a_click_that_the_provider_reports_continues_the_journey(public: P
 
 
 class Mx:
-    """A mail server that knows no address."""
-
     def __init__(self) -> None:
         self.senders: list[str] = []
 

@@ -12,13 +12,11 @@ import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.client import (
     Client,
-    Schedule,
     ScheduleActionExecutionStartWorkflow,
     ScheduleActionStartWorkflow,
     ScheduleDescription,
     ScheduleHandle,
     ScheduleOverlapPolicy,
-    ScheduleSpec,
     ScheduleUpdate,
     ScheduleUpdateInput,
     WorkflowFailureError,
@@ -41,11 +39,6 @@ steps:
     text: hi
 """
 ENTRY = entry("scheduled", cellphone="+33612345678")
-
-
-async def of_a_journey(standing: Stand) -> ScheduleHandle:
-    action = ScheduleActionStartWorkflow("Journey", ENTRY, id="scheduled/1", task_queue="journeys")
-    return await standing.client.temporal.create_schedule("straight", Schedule(action=action, spec=ScheduleSpec()))
 
 
 async def as_documented(standing: Stand, environ: dict[str, str], program: Path, folder: Path) -> ScheduleHandle:
@@ -89,12 +82,6 @@ async def test_a_schedule_lets_a_contact_in_once_and_fails_where_it_may_not(
             await (await triggered(standing, schedule)).result()
         assert isinstance(caught.value.cause, ApplicationError)
         assert caught.value.cause.message == "the contact was in scheduled before, and is admitted only once"
-
-        refused = await (await triggered(standing, await of_a_journey(standing))).result()
-        assert refused["reason"] == (
-            "a Temporal Schedule appends the time to the workflow id, and so cannot start a Journey: "
-            "let it start the workflow type Enter, with the same argument"
-        )
 
 
 DAY = timedelta(days=1)

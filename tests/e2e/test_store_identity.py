@@ -17,7 +17,6 @@ from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.publishing import publish
 from gateway.serving import Parts
-from runtime.errors import StoreMissing
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.local.receiver import Inbox
 from runtime.process.shutdown import Deadline
@@ -112,15 +111,3 @@ async def test_a_copy_does_nothing_until_the_namespace_is_moved_to_it(
         assert "the namespace has belonged to another store since" in await refused(
             worker.serve(original, ["journeys"], Deadline(1))
         )
-
-
-async def test_a_store_that_never_was_is_not_made_and_an_empty_one_is_refused(inbox: Inbox, tmp_path: Path) -> None:
-    typo = settings_of(tmp_path / "nowhere" / "store.db", inbox)
-    with pytest.raises(StoreMissing, match="create the store with `scenario store upgrade`"):
-        await worker.serve(typo, ["journeys"], Deadline(1))
-    assert not (tmp_path / "nowhere").exists()
-    original = settings_of(tmp_path / "store.db", inbox)
-    async with Store.open(original.store.get_secret_value()), Store.open(typo.store.get_secret_value()):
-        pass
-    async with working(original):
-        assert "has belonged to another store" in await refused(worker.serve(typo, ["journeys"], Deadline(1)))
