@@ -10,7 +10,6 @@ from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from runtime.connection import connect
 from runtime.identity import WORKFLOW, read_record
 
 
@@ -31,7 +30,6 @@ class OwnNamespace:
 
 
 async def free(client: Client) -> None:
-    """Delete the claim of the client's namespace."""
     claim = WorkflowExecution(workflow_id=WORKFLOW)
     with suppress(RPCError):  # there is none
         await client.workflow_service.delete_workflow_execution(
@@ -39,12 +37,3 @@ async def free(client: Client) -> None:
         )
     while await read_record(client) is not None:
         await asyncio.sleep(0.01)
-
-
-def free_namespace(address: str) -> None:
-    """Delete the claim of a server's default namespace."""
-
-    async def run() -> None:
-        await free(await connect(address, interceptors=[]))
-
-    asyncio.run(run())

@@ -56,7 +56,6 @@ sys.modules["rfc3987_syntax"] = None  # pyright: ignore[reportArgumentType]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the option that runs tests on another day."""
     parser.addoption("--today", help="Run the tests as if it were this time, ISO 8601 with an offset")
 
 

@@ -41,7 +41,6 @@ def delivery(step: str = "told", **given: Any) -> Delivery:
 
 
 def admission_request(contact_id: str = "7", scenario: str = "welcome", **given: Any) -> AdmissionRequest:
-    """Return a contact's request for admission, as its first run."""
     key = given.get("key")
     defaults: dict[str, Any] = {
         "version": 1,
@@ -56,7 +55,6 @@ def admission_request(contact_id: str = "7", scenario: str = "welcome", **given:
 
 
 def stored_entry(contact_id: str = "7", scenario: str = "welcome", **given: Any) -> StoredEntry:
-    """Return the row of a running journey, the contact's first."""
     key = given.get("key")
     defaults: dict[str, Any] = {
         "version": 1,
@@ -105,13 +103,11 @@ def retried_attempt(delivery_id: str = "msg_1", **given: Any) -> Attempt:
 
 
 def cap_claim(delivery_id: str = "msg_1", contact_id: str = "7", **given: Any) -> CapClaim:
-    """Return the slot of a text message."""
     defaults: dict[str, Any] = {"channel": "sms", "destination": "", "scenario": "welcome", "claimed_at": NOW}
     return CapClaim(delivery_id, contact_id, **{**defaults, **given})
 
 
 def stored_operation(identifier: str = "op1", **given: Any) -> StoredOperation:
-    """Return an operation that was just requested."""
     defaults: dict[str, Any] = {
         "verb": "retry",
         "request": {"which": {"destination": "wax"}},
@@ -132,7 +128,6 @@ async def add_key(store: Store, *scopes: Scope, **given: Any) -> tuple[str, str]
 
 
 def stored_campaign(name: str = "sale", **given: Any) -> StoredCampaign:
-    """Return a campaign that was just requested."""
     defaults: dict[str, Any] = {"scenario": "welcome", "version": 1, "file": "people.csv", "digest": "d", "rate": 50.0}
     defaults |= {"operator": "ann", "created_at": NOW}
     return StoredCampaign(name=name, **{**defaults, **given})
@@ -145,7 +140,6 @@ def present(value: T | None) -> T:
 
 
 async def publish(store: Store, text: str) -> int:
-    """Check a scenario and publish it. Return its version."""
     checked = check(text).scenario
     assert checked is not None
     return (await publish_checked(checked, store)).version

@@ -79,8 +79,6 @@ class Ran:
 
 @dataclass
 class Version:
-    """A published version."""
-
     document: Mapping[str, Any]
     scenario: str = "post-purchase"
     version: int = 3
@@ -95,7 +93,6 @@ class RefusingService(ServiceClient):
         self._error: RPCError | None = None
 
     def refuse(self, status: RPCStatusCode, message: str = "a contact's data", detail: Message | None = None) -> None:
-        """Refuse all calls from now on."""
         told = GrpcStatus(code=status)
         if detail is not None:
             told.details.add().Pack(detail)
@@ -132,11 +129,9 @@ class Shelf:
         self._only = Version({"scenario": "post-purchase", "trigger": "order", **more, "steps": list(steps)})
 
     async def newest(self, scenario: str) -> int | None:
-        """The number of the one, where it is asked for."""
         return self._only.version if scenario == self._only.scenario else None
 
     async def version(self, scenario: str, version: int) -> Version | None:
-        """The one, where it is asked for."""
         return self._only if (scenario, version) == (self._only.scenario, self._only.version) else None
 
 
@@ -144,13 +139,10 @@ class Rows(list[Attempt]):
     """Attempts on record, in the order in which they were made."""
 
     def put(self, attempt: Attempt) -> None:
-        """Puts one on record."""
         self.append(attempt)
 
 
 class OpenGate:
-    """Admits every message."""
-
     async def check(self, message: OutgoingMessage) -> Ruling:
         return None
 
@@ -229,7 +221,6 @@ class Marks(list[tuple[Any, ...]]):
             raise RPCError("deadline", RPCStatusCode.DEADLINE_EXCEEDED, b"")
 
     def environment(self) -> ActivityEnvironment:
-        """For one attempt."""
         environment = ActivityEnvironment(client=cast("Client", _Client(self)))
         environment.info = replace(environment.info, **UNHURRIED)
         environment.on_heartbeat = lambda *details: self.append(details)

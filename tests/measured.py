@@ -14,7 +14,6 @@ _READER: Final = InMemoryMetricReader()
 
 
 def provider_with(reader: MetricReader) -> MeterProvider:
-    """A provider of meters that a test reads."""
     return MeterProvider([reader], shutdown_on_exit=False)
 
 
@@ -47,13 +46,10 @@ def now(metric: Metric) -> Numbers:
 
 
 class Measured:
-    """What has been measured since it was made."""
-
     def __init__(self, *of: Metric) -> None:
         self._before = {metric: now(metric) for metric in of}
 
     def of(self, metric: Metric) -> Numbers:
-        """What has come to a metric: values of its labels → how often, and how much."""
         before = self._before[metric]
         more = {
             labels: tuple(after - one for after, one in zip(pair, before.get(labels, (0, 0)), strict=True))

@@ -17,14 +17,12 @@ def scenario_text(*steps: str, name: str = "s", trigger: str = "order", more: st
 
 
 def scenario_of(text: str, read: Callable[[str], str] | None = None) -> Scenario:
-    """Return the scenario of a file that has no errors."""
     checked = check(text, read=read)
     assert checked.scenario is not None, "\n".join(map(str, checked.findings))
     return checked.scenario
 
 
 def plan_of(*steps: str, more: str = "") -> Plan:
-    """Return the plan of a scenario of these steps."""
     return compile_plan(scenario_of(scenario_text(*steps, more=more)))
 
 

@@ -38,5 +38,4 @@ def _find(name: str) -> Path:
 
 
 def time_skipping_server() -> Path:
-    """Temporal's time-skipping test server."""
     return _find("temporal-test-server")

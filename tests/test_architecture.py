@@ -91,7 +91,6 @@ def inside(module: str, names: tuple[str, ...]) -> bool:
 
 
 def breaches(package: str, code: ast.AST) -> list[str]:
-    """The imports that the arrows forbid."""
     wrong = [
         module
         for module in imports(code)

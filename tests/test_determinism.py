@@ -91,7 +91,6 @@ def declared_sets(code: ast.AST) -> set[str]:
 
 
 def is_set_type(kind: ast.expr) -> bool:
-    """Return True if an annotation is one of a set, optional or not."""
     match kind:
         case ast.Subscript(value=ast.Name(id="ClassVar" | "Final" | "Annotated"), slice=inner):
             return is_set_type(inner)

@@ -195,7 +195,6 @@ WHEEL: dict[str, Any] = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 
 
 def build(source: Path, into: Path, **variables: str) -> Path:
-    """The wheel of a source tree."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)],
         cwd=source,

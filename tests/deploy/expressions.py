@@ -33,7 +33,6 @@ class Selector(NamedTuple):
 
 
 def selectors(expression: str) -> Iterator[Selector]:
-    """What an expression asks for."""
     kept = _LISTS.sub(" ", re.sub(r"\[[^]]*\]|\boffset \w+", " ", expression))
     for found in _SELECTOR.finditer(kept):
         name, chosen = found[1], found[2] or ""
@@ -42,12 +41,10 @@ def selectors(expression: str) -> Iterator[Selector]:
 
 
 def _inside(text: str, place: int) -> bool:
-    """Whether a place is between the braces of a selector."""
     return text.rfind("{", 0, place) > text.rfind("}", 0, place)
 
 
 def grouped(expression: str) -> set[str]:
-    """The labels that an expression groups by, and joins on."""
     return {label for found in _LISTS.findall(expression) for label in re.findall(r"\w+", found.partition("(")[2])}
 
 

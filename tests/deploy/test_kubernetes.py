@@ -15,7 +15,8 @@ import sys
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
+from unittest.mock import AsyncMock, Mock
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -116,7 +117,6 @@ def selects(selector: Object, pod: Object) -> bool:
 
 
 def environment(everything: Objects, pod: Object) -> dict[str, str]:
-    """What a container's variables are."""
     maps, found = of_kind(everything, "ConfigMap"), dict[str, str]()
     for source in only(pod).get("envFrom", []):
         found |= maps[source["configMapRef"]["name"]]["data"]
@@ -124,7 +124,6 @@ def environment(everything: Objects, pod: Object) -> dict[str, str]:
 
 
 def options(pod: Object) -> dict[str, str]:
-    """--name=value among the arguments."""
     return dict(text.removeprefix("--").split("=", 1) for text in only(pod)["args"] if "=" in text)
 
 
@@ -247,19 +246,23 @@ def test_versions_are_of_one_deployment_with_the_pod_that_deployments_have() -> 
     assert server == "temporal-frontend.temporal.svc.cluster.local:7233"
     assert not [name for name in of_kind(everything, "Deployment") if name.startswith("worker")]
     there, usual = versioned["template"]["spec"], workloads(plain)["worker-webhooks"]["spec"]
-    own = {"containers", "topologySpreadConstraints", "volumes"}
-    assert {key: there[key] for key in there.keys() - own} == {key: usual[key] for key in usual.keys() - own}
+    own = ("containers", "topologySpreadConstraints", "volumes")
+    assert without(there, *own) == without(usual, *own)
     assert named(there["volumes"]) == named(usual["volumes"])
     one, other = there["containers"][0], usual["containers"][0]
     assert [*one["args"], "--queues=webhooks"] == other["args"]
-    apart = {"args", "resources", "volumeMounts"}
-    assert {key: one[key] for key in one.keys() - apart} == {key: other[key] for key in other.keys() - apart}
+    apart = ("args", "resources", "volumeMounts")
+    assert without(one, *apart) == without(other, *apart)
     assert named(one["volumeMounts"]) == named(other["volumeMounts"])
     assert "replicas" not in versioned
     templates = [found["spec"]["template"] for found in of_kind(everything, "WorkerResourceTemplate").values()]
     [scaler] = [template for template in templates if template["kind"] == "HorizontalPodAutoscaler"]
     [other_scaler] = of_kind(plain, "HorizontalPodAutoscaler").values()
     assert scaler["spec"] == {**scaler["spec"], "metrics": other_scaler["spec"]["metrics"], "scaleTargetRef": {}}
+
+
+def without(found: Object, *keys: str) -> Object:
+    return {key: value for key, value in found.items() if key not in keys}
 
 
 def named(items: list[Object]) -> dict[str, Object]:
@@ -310,32 +313,24 @@ def test_ports_are_those_that_the_program_is_told(everything: Objects) -> None:
 
 
 def test_commands_are_ones_that_the_image_has(everything: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
-
-    async def serve(_settings: object, queues: list[str], *_: object, **_named: object) -> None:
-        assert set(queues) <= set(QUEUES)
-
-    def exposing(port: int, host: str) -> tuple[int, str]:
-        return port, host
-
-    def start(*, exposition: Any) -> None:
-        asked.append(exposition)
-
-    def left(*_: object, **_named: object) -> NoReturn:
-        raise SystemExit
-
-    monkeypatch.setattr(worker, "serve", serve)
-    monkeypatch.setattr(worker, "exit_process", left)
-    monkeypatch.setattr(worker, "Exposition", exposing)
-    monkeypatch.setattr(worker.Telemetry, "start", start)
-    monkeypatch.setattr(worker.logs, "configure", lambda: None)
+    serve, exposition = AsyncMock(), Mock()
+    for name, stand_in in (
+        ("serve", serve),
+        ("Exposition", exposition),
+        ("exit_process", Mock(side_effect=SystemExit)),
+    ):
+        monkeypatch.setattr(worker, name, stand_in)
+    monkeypatch.setattr(worker.Telemetry, "start", Mock())
+    monkeypatch.setattr(worker.logs, "configure", Mock())
     commands = typer.main.get_command(app)
     for name, pod in ours(everything).items():
         match only(pod)["args"]:
             case ["python", "-m", "worker", *arguments]:
                 with pytest.raises(SystemExit):
                     worker.main(arguments)
-                assert asked.pop() == (9090, "0.0.0.0"), name
+                assert set(serve.call_args.args[1]) <= set(QUEUES), name
+                exposition.assert_called_once_with(9090, "0.0.0.0")
+                exposition.reset_mock()
             case ["scenario", *arguments]:
                 command: Any = commands
                 while hasattr(command, "commands"):
@@ -360,7 +355,7 @@ def test_what_is_open_to_the_world_is_a_process_of_its_own_without_secrets_of_ch
                 assert not {"--api", "--pages"} & set(only(pod)["args"])
 
 
-def test_settings_are_ones_that_exist_and_hold_no_password(everything: Objects) -> None:
+def test_settings_are_ones_that_exist_or_files_that_are_mounted_and_hold_no_password(everything: Objects) -> None:
     known = {f"SCENARIO_{field}".upper() for field in Settings.model_fields}
     for name, pod in ours(everything).items():
         for variable, value in environment(everything, pod).items():
@@ -373,10 +368,7 @@ def test_settings_are_ones_that_exist_and_hold_no_password(everything: Objects) 
                 assert variable in {"OTEL_EXPORTER_OTLP_ENDPOINT"} | OF_TEMPORAL, variable
             if variable == "SCENARIO_STORE":
                 assert urlsplit(value).password is None
-
-
-def test_files_of_settings_are_mounted_where_they_are_named(everything: Objects) -> None:
-    for name, pod in ours(everything).items():
+        # Files are mounted where they are named.
         mounts = {mount["mountPath"]: mount for mount in only(pod)["volumeMounts"]}
         volumes = named(pod["spec"]["volumes"])
         assert {mount["name"] for mount in mounts.values()} == set(volumes), name

@@ -35,7 +35,6 @@ def sources() -> list[Path]:
 
 
 def named(text: str) -> Iterator[str]:
-    """The files and modules of ours that a text names in backticks."""
     for _, code in CODE.findall(text):
         if code not in NOT_OURS and (MODULE.fullmatch(code) or FILE.fullmatch(code)):
             yield code
@@ -83,7 +82,6 @@ def exists(name: str) -> bool:
 
 
 def lost(text: str) -> list[str]:
-    """What a text names that is not there."""
     return [name for name in named(text) if not exists(name)]
 
 

@@ -45,7 +45,6 @@ def secret(seed: int) -> str:
 
 
 def pair(seed: int) -> tuple[str, str]:
-    """A private key and its public one."""
     raw = bytes(range(seed, seed + 32))
     public = Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw()
     return "whsk_" + base64.b64encode(raw).decode(), "whpk_" + base64.b64encode(public).decode()
@@ -117,7 +116,6 @@ ONLY_PUBLIC_KEY = [Case("one of a private key, by who knows a secret", False, si
 
 @pytest.fixture
 def programs(tmp_path: Path) -> Path:
-    """A folder with the page's programs."""
     for name, text in PROGRAMS.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
@@ -125,7 +123,6 @@ def programs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def load(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """Imports one of them."""
     monkeypatch.setattr(sys, "path", [str(programs), *sys.path])
     before = set(sys.modules)
     yield importlib.import_module
@@ -190,7 +187,6 @@ async def test_node_takes_what_is_genuine_and_nothing_else(programs: Path, node:
 
 @asynccontextmanager
 async def started(folder: Path, *command: str, **variables: str) -> AsyncGenerator[tuple[int, asyncio.StreamReader]]:
-    """Runs a receiver; gives its port, and what it prints."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env={"PORT": "0", **variables}, stdout=asyncio.subprocess.PIPE
     )
@@ -205,7 +201,6 @@ async def started(folder: Path, *command: str, **variables: str) -> AsyncGenerat
 
 
 async def deliver(port: int) -> list[int]:
-    """Sends what receivers get: a request, the same again, one signed by another, one with another body."""
     good = Case("", True, signed=(NEW, OLD))
     sent = [good, good, Case("", False, signed=(OTHER,)), Case("", False, body=b"{}")]
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
@@ -237,8 +232,6 @@ async def test_the_receiver_in_node_keeps_each_delivery_once(programs: Path, nod
 
 @dataclass
 class Journey:
-    """What the gateway tells, and whether the journey is under way."""
-
     told: list[tuple[CallbackEvent, str | None]] = field(default_factory=list[tuple[CallbackEvent, str | None]])
     over: bool = False
 
@@ -249,7 +242,6 @@ class Journey:
 
 @asynccontextmanager
 async def listening(journey: Journey, **options: Any) -> AsyncGenerator[str]:
-    """The gateway with a journey behind it; gives an address."""
     async with HttpServer() as there:
         callbacks = Callbacks(there.url, [bytes(range(32))])
         there.start(Receiving(callbacks, journey.tell, **options).application)
@@ -273,7 +265,6 @@ TELLING = {
 
 @pytest.fixture(params=TELLING)
 def tell(request: pytest.FixtureRequest, programs: Path) -> Callable[..., Any]:
-    """Tells a journey with one of the page's programs. Gives what it returns, or how it fails."""
     script = "\n".join(TELLING[request.param])
     if request.param == "python":
         command = [sys.executable, "-c", script]
@@ -307,7 +298,6 @@ async def test_a_journey_that_cannot_be_told_is_no_success(tell: Callable[..., A
 
 
 def rows(title: str) -> list[list[str]]:
-    """The cells of a table, by the first word of its head."""
     table = re.search(rf"^\| {title} \|.*\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
     assert table is not None
     return [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table[1].splitlines()]

@@ -37,7 +37,6 @@ def candidates(version: str) -> Iterator[str]:
 
 
 def found(version: str) -> str | None:
-    """A Python of this version that runs."""
     for python in candidates(version):
         code = "import sys; print('{}.{}'.format(*sys.version_info))"
         asked = subprocess.run([python, "-I", "-c", code], capture_output=True, encoding="utf-8", check=False)
@@ -76,7 +75,6 @@ async def prepared(version: str, python: str) -> str:
 
 
 async def recorded(python: str, folder: Path) -> None:
-    """Record the bursts on a Python, against a server of its own."""
     async with DevServer(folder.with_name(f"server-{folder.name}"), patience=120) as server:
         await run(python, "-m", "tests.replay.bursts", "record", server.address, str(folder))
 

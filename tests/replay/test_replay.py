@@ -43,14 +43,18 @@ def told(payloads: dict[str, Any]) -> Any:
     return json.loads(base64.b64decode(payloads["payloads"][0]["data"]))
 
 
-def replayer(journey: type = Journey, runner: WorkflowRunner | None = None) -> Replayer:
-    """With all that a worker brings along, its converter and its tracing, and with the sandbox if not with another."""
+def replayer(runner: WorkflowRunner, journey: type = Journey) -> Replayer:
+    """With all that a worker brings along, its converter and its tracing."""
     return Replayer(
         workflows=[journey, *OTHERS],
-        workflow_runner=runner or sandbox(),
+        workflow_runner=runner,
         data_converter=CONVERTER,
         interceptors=[JourneyTracing(TracerProvider(id_generator=JourneyIds()))],
     )
+
+
+def unsandboxed(journey: type = Journey) -> Replayer:
+    return replayer(UnsandboxedWorkflowRunner(), journey)
 
 
 def kinds_of(path: Path) -> set[str]:
@@ -67,7 +71,7 @@ async def test_recorded_histories_replay() -> None:
         for path in HISTORIES:
             yield read(path)
 
-    async with replayer().workflow_replay_iterator(histories()) as results:
+    async with replayer(sandbox()).workflow_replay_iterator(histories()) as results:
         failures = {one.history.workflow_id: one.replay_failure async for one in results if one.replay_failure}
     assert failures == {}
 
@@ -81,10 +85,10 @@ async def test_no_journey_builds_a_schema(monkeypatch: pytest.MonkeyPatch) -> No
         built.append(kind)
         build(self, kind, **more)
 
-    unsandboxed = replayer(runner=UnsandboxedWorkflowRunner())
+    replayer = unsandboxed()
     monkeypatch.setattr(TypeAdapter, "__init__", noted)
     for name in ("linear", "destination", "amended", "retuned", "recalled", "forks", "continued-2"):
-        await unsandboxed.replay_workflow(read(FOLDER / f"{name}.json"))
+        await replayer.replay_workflow(read(FOLDER / f"{name}.json"))
     assert built == []
 
 
@@ -160,7 +164,7 @@ class Hasty(Journey):
 @pytest.mark.parametrize("name", ["linear", "continued-2", "waiting"])
 async def test_a_change_of_the_commands_is_caught(name: str) -> None:
     with pytest.raises(NondeterminismError):
-        await replayer(Hasty, UnsandboxedWorkflowRunner()).replay_workflow(read(FOLDER / f"{name}.json"))
+        await unsandboxed(Hasty).replay_workflow(read(FOLDER / f"{name}.json"))
 
 
 @pytest.mark.parametrize(("was", "becomes"), [("send_email", "send_sms"), ("mail", "letter")])
@@ -170,4 +174,4 @@ async def test_a_step_that_schedules_another_activity_is_caught(was: str, become
     changed = changed.replace(f'"activityId": "{was}"', f'"activityId": "{becomes}"')
     assert changed != text
     with pytest.raises(NondeterminismError):
-        await replayer().replay_workflow(WorkflowHistory.from_json("recorded/changed", changed))
+        await unsandboxed().replay_workflow(WorkflowHistory.from_json("recorded/changed", changed))
