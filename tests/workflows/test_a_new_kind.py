@@ -113,11 +113,9 @@ def messages(text: str) -> list[tuple[int, int, str]]:
     return [(found.line, found.column, found.message) for found in check(text).findings]
 
 
-def test_its_scenario_has_no_mistake() -> None:
+def test_it_is_in_the_schema_and_mistakes_in_its_branches_are_found() -> None:
+    assert {"$ref": "#/$defs/Toss"} in schema()["$defs"]["Step"]["oneOf"]
     assert messages(TOSSES) == []
-
-
-def test_mistakes_in_its_branches_are_found() -> None:
     broken = TOSSES.replace('text: "Heads', 'txt: "Heads').replace(
         "- exit: it stands", "- exit: ''\n        - wiat: 2d"
     )
@@ -129,11 +127,6 @@ def test_mistakes_in_its_branches_are_found() -> None:
     ]
     assert messages(TOSSES.replace("contact.firstname", "contact.fristname"))[0][:2] == (10, 36)
     assert messages(TOSSES.replace("- toss:", "- flip:"))[0][2] == "unknown step 'flip': did you mean 'toss'?"
-
-
-def test_it_is_in_the_schema() -> None:
-    steps = schema()["$defs"]["Step"]["oneOf"]
-    assert {"$ref": "#/$defs/Toss"} in steps
 
 
 def test_it_is_previewed(tmp_path: Path) -> None:

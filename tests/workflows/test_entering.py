@@ -44,17 +44,6 @@ async def enter(stage: Stage, number: str = "A1", **more: Any) -> dict[str, Any]
     return await stage.run("gate", more.pop("trigger", order(number)), contact=contact, identifier=identifier, **more)
 
 
-async def test_coming_in_again_after_some_time(stage: Stage) -> None:
-    await publish_gate(stage, '"after 30d"')
-    with stage.environment.auto_time_skipping_disabled():  # perhaps to a timer that an earlier test has left
-        assert (await enter(stage))["outcome"] == "exited"
-        refused = await enter(stage)
-    assert refused["outcome"] == "refused"
-    assert refused["reason"].startswith("the contact was in gate before, and is admitted again from ")
-    await stage.environment.sleep(30 * 86_400)
-    assert (await enter(stage))["outcome"] == "exited"
-
-
 async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(stage: Stage) -> None:
     await publish_gate(stage)
     whole: dict[str, Any] = {"scenario": "gate", "contact": {"id": 7}, "trigger": order()}

@@ -5,7 +5,6 @@ import json
 from datetime import UTC, timedelta
 from typing import Any
 
-import pytest
 from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
@@ -105,34 +104,6 @@ async def test_a_paused_journey_says_in_which_round_it_is(stage: Stage) -> None:
     await stage.operate(handle, "skip_step", {**WHO, "step": "repeat-1"})
     await stage.operate(handle, "resume", WHO)
     assert told(await stage.result(handle))[-2:] == ["repeat-1 skipped skipped by ann: incident 42", "after delivered"]
-
-
-NESTED = """
-scenario: nested
-trigger: order
-steps:
-  - repeat: {every: 1d, times: 3}
-    steps: [{repeat: {every: 1h, times: 2}, steps: [{sms: hi, text: "{{ order.external_id }}"}]}]
-"""
-
-
-@pytest.mark.usefixtures("_always_suggested")
-async def test_rounds_in_rounds_go_on_in_other_runs(stage: Stage) -> None:
-    await stage.publish(NESTED)
-    handle = await stage.start("nested", ORDER)
-    result = await stage.result(handle)
-    hours = [(attempt.at - stage.channels.attempts[0].at) / timedelta(hours=1) for attempt in stage.channels.attempts]
-    assert [round(hour) for hour in hours] == [0, 1, 24, 25, 48, 49]
-    assert len({attempt.delivery.id for attempt in stage.channels.attempts}) == 6
-    assert told(result)[-5:] == [
-        "hi delivered",
-        "repeat-1.round.1 round round 2 of 2",
-        "hi delivered",
-        "repeat-1.round.1 ended after 2 rounds",
-        "repeat-1 ended after 3 rounds",
-    ]
-    run = (await stage.client.get_workflow_handle(handle.id).describe()).run_id
-    assert run != handle.first_execution_run_id
 
 
 def event(name: str, **properties: Any) -> dict[str, Any]:

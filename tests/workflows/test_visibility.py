@@ -54,17 +54,14 @@ def steps(**more: object) -> list[str]:
     return told[told.index(TITLE) + 2 : -2]
 
 
-def test_a_held_journey_says_why_and_what_to_do() -> None:
-    held, decide = shown(held=HELD)
-    assert held == "**Held** at `hook` since 2026-03-31 10:00:00: wax answered 422, 1 attempt"
-    assert decide == "Decide with the updates `retry_step`, `skip_step` or `leave`."
-
-
-def test_a_held_journey_that_is_paused_as_well_says_both() -> None:
-    held, _, paused, resume = shown(held=HELD, paused=PAUSED)
-    assert held.startswith("**Held** at `hook`")
-    assert paused == "**Paused** since 2026-03-31 11:00:00 by ann: incident 42"
-    assert resume == "Let it go on with the update `resume`."
+def test_a_held_or_paused_journey_says_why_and_what_to_do() -> None:
+    held = [
+        "**Held** at `hook` since 2026-03-31 10:00:00: wax answered 422, 1 attempt",
+        "Decide with the updates `retry_step`, `skip_step` or `leave`.",
+    ]
+    paused = ["**Paused** since 2026-03-31 11:00:00 by ann: incident 42", "Let it go on with the update `resume`."]
+    assert shown(held=HELD) == held
+    assert shown(held=HELD, paused=PAUSED) == [*held, *paused]
 
 
 @pytest.mark.parametrize(
