@@ -16,11 +16,7 @@ from temporalio.api.common.v1 import GrpcStatus
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.failure.v1 import Failure, TimeoutFailureInfo
 from temporalio.api.history.v1 import History, HistoryEvent
-from temporalio.api.workflow.v1 import (
-    PendingActivityInfo,
-    PendingWorkflowTaskInfo,
-    WorkflowExecutionInfo,
-)
+from temporalio.api.workflow.v1 import PendingActivityInfo, PendingWorkflowTaskInfo, WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import (
     DescribeWorkflowExecutionRequest,
     DescribeWorkflowExecutionResponse,

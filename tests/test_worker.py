@@ -62,10 +62,7 @@ async def settings(tmp_path: Path) -> Settings:
 async def test_it_sends_to_the_destinations_of_a_good_file(settings: Settings):
     async with services(settings) as opened:
         assert isinstance(opened.routes, Direct)
-        assert (opened.destinations.book.names, opened.routes.named("wax").url) == (
-            ("wax",),
-            "https://wax.example",
-        )
+        assert (opened.destinations.book.names, opened.routes.named("wax").url) == (("wax",), "https://wax.example")
     present(settings.destinations).write_text("destinations:\n  wax: {url: https://wax.example, rate: 10}\n")
     with pytest.raises(SettingsError) as caught:
         async with services(settings):
@@ -470,23 +467,22 @@ async def test_they_listen_where_it_is_told(settings: Settings, monkeypatch: pyt
 
 
 class Keeper:
-    told: tuple[float, Mapping[str, float]] | None = None
-    asked = asyncio.Event()
-    queues: ClassVar[list[str]] = []
+    """A stand-in for the rate keeper: it notes what it was told of each queue."""
+
+    told: ClassVar[dict[str, tuple[float, Mapping[str, float]]]] = {}
 
     def __init__(self, client: object, queue: str) -> None:
-        Keeper.queues.append(queue)
+        self._queue = queue
 
     async def keep(self, wanted: Callable[[], Awaitable[tuple[float, Mapping[str, float]]]]) -> NoReturn:
         while True:
-            Keeper.told = await wanted()
-            Keeper.asked.set()
+            self.told[self._queue] = await wanted()
             await asyncio.sleep(0.01)
 
 
 @pytest.fixture
 def keeper(monkeypatch: pytest.MonkeyPatch) -> type[Keeper]:
-    Keeper.told, Keeper.asked, Keeper.queues = None, asyncio.Event(), []
+    Keeper.told.clear()
     monkeypatch.setattr("activities.webhook.server_rates.RateKeeper", Keeper)
     return Keeper
 
@@ -504,16 +500,17 @@ async def test_it_serves_the_queues_of_an_earlier_number_too(settings: Settings,
 async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: type[Keeper], store: Store):
     file = present(settings.destinations)
     destinations = DestinationsFile(file, every=0)
-    async with pacing(CLIENT, destinations, store, ["webhooks", "webhooks-1"]):
-        await keeper.asked.wait()
-        assert (keeper.told, keeper.queues) == ((50.0, {"wax": 10.0}), ["webhooks", "webhooks-1"])
-        file.write_text(TEXT.replace("10/s", "300/m").replace("50/s", "20/s"))
-        async with asyncio.timeout(60):
-            while keeper.told != (20.0, {"wax": 5.0}):
+    async with pacing(CLIENT, destinations, store, ["webhooks", "webhooks-1"]), asyncio.timeout(60):
+        for text, told in (
+            (TEXT, (50.0, {"wax": 10.0})),
+            (TEXT.replace("10/s", "300/m").replace("50/s", "20/s"), (20.0, {"wax": 5.0})),
+        ):
+            file.write_text(text)
+            while keeper.told != dict.fromkeys(("webhooks", "webhooks-1"), told):
                 await asyncio.sleep(0.01)
 
 
 async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper], store: Store):
     async with pacing(CLIENT, DestinationsFile(), store):
         await asyncio.sleep(0.05)
-    assert keeper.told is None
+    assert keeper.told == {}

@@ -7,16 +7,7 @@ from pathlib import Path
 
 import yaml
 
-from activities.webhook.destinations.form import (
-    BreakerForm,
-    DefaultForm,
-    DestinationForm,
-    DestinationsForm,
-    LimitsForm,
-    SigningForm,
-    SuppressionsForm,
-    TlsFiles,
-)
+from activities.webhook.destinations import form
 from activities.webhook.destinations.reading import examine, read
 from scenario.check.check import check
 from scenario.http.urls import Access
@@ -61,17 +52,8 @@ def test_the_step_in_a_preset_s_comment_can_be_published() -> None:
 
 def test_the_example_shows_every_key_and_the_reference_describes_it() -> None:
     shown = set(re.findall(r"([a-z_]+):", EXAMPLE.read_text("utf-8")))
-    for form in (
-        DestinationsForm,
-        DefaultForm,
-        LimitsForm,
-        DestinationForm,
-        BreakerForm,
-        SigningForm,
-        SuppressionsForm,
-        TlsFiles,
-        Retry,
-    ):
-        for key, field in form.model_fields.items():
+    forms = (form.DestinationsForm, form.DefaultForm, form.LimitsForm, form.DestinationForm, form.BreakerForm)
+    for model in (*forms, form.SigningForm, form.SuppressionsForm, form.TlsFiles, Retry):
+        for key, field in model.model_fields.items():
             assert key in shown or key in ("allow_private", "allow_http"), key
             assert field.description, key

@@ -7,7 +7,6 @@ import base64
 import importlib
 import json
 import re
-import shutil
 import sqlite3
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
@@ -29,6 +28,7 @@ from gateway.callbacks.app import PACE, CallbackEvent, Receiving
 from gateway.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CALLBACK_LIFE, CallbackClaim, Callbacks
+from tests import nodes
 
 FOLDER = Path(__file__).parents[2] / "docs" / "integrate"
 PAGE = (FOLDER / "receiving.md").read_text(encoding="utf-8")
@@ -133,10 +133,7 @@ def load(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[
 
 @pytest.fixture
 def node() -> str:
-    found = shutil.which("node")
-    if found is None:
-        pytest.skip("Node.js is not installed")
-    return found
+    return str(nodes.node())
 
 
 def test_the_page_has_its_programs():

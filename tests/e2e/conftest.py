@@ -8,8 +8,8 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -42,7 +42,6 @@ from runtime.local import devserver
 from runtime.local.devserver import DevServer, find_program
 from runtime.local.receiver import Inbox, Receiver
 from runtime.process.http_server import HttpServer
-from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
@@ -208,7 +207,6 @@ class Stand:
     receiver: Receiver
     spans: InMemorySpanExporter
     provider: TracerProvider
-    working: Callable[[], AbstractAsyncContextManager[None]]
 
 
 Stands = Callable[..., AbstractAsyncContextManager[Stand]]
@@ -228,15 +226,10 @@ class Site:
         return self.services.store
 
     @asynccontextmanager
-    async def working(self, *queues: str, to: Client | None = None, **changed: Any) -> AsyncGenerator[None]:
-        """Run workers of these queues, or of all, in this process.
-
-        Args:
-            to: Another client of the namespace.
-            changed: Fields of the services that are other ones.
-        """
-        temporal = sealing(to or self.temporal, self.store, worker=True)
-        async with running_workers(await workers(temporal, replace(self.services, **changed), queues)):
+    async def working(self, *queues: str) -> AsyncGenerator[None]:
+        """Run workers of these queues, or of all, in this process."""
+        temporal = sealing(self.temporal, self.store, worker=True)
+        async with running_workers(await workers(temporal, self.services, queues)):
             yield
 
 
@@ -318,10 +311,7 @@ def codec() -> dict[str, str]:
 def stand(
     server: Server, inbox: Inbox, codec: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Stands:
-    """Puts one up, traced into memory; the receiver answers as `fail` says, and there are these secrets.
-
-    With `gate`, webhooks go there instead. With `idle`, its worker starts when `Stand.working` is entered.
-    """
+    """Puts one up, traced into memory; the receiver answers as `fail` says. With `gate`, webhooks go there instead."""
     spans = InMemorySpanExporter()
     provider = provider_of(SimpleSpanProcessor(spans))
     # The global provider can be set but once in a process, which other tests share.
@@ -329,11 +319,7 @@ def stand(
 
     @asynccontextmanager
     async def put_up(
-        fail: Mapping[str, Sequence[int]] | None = None,
-        secrets: Mapping[str, str] | None = None,
-        gate: Gate | None = None,
-        *,
-        idle: bool = False,
+        fail: Mapping[str, Sequence[int]] | None = None, gate: Gate | None = None
     ) -> AsyncGenerator[Stand]:
         temporal = await server.connect(JourneyTracing(provider))
         local = {"smtp": SecretStr(inbox.url), "mail_from": SENDER, "sms": SecretStr("local:")}
@@ -342,12 +328,11 @@ def stand(
             opened(
                 temporal, tmp_path, inbox=inbox.folder, routes=Diverted(gate.url if gate else receiver.url), **local
             ) as site,
+            site.working(),
+            decoding(site.store) as variables,
         ):
-            environ = {f"SCENARIO_SECRET_{name}": value for name, value in (secrets or {}).items()}
-            work = partial(site.working, secrets=Secrets(Settings(), environ))
-            async with nullcontext() if idle else work(), decoding(site.store) as variables:
-                codec.update(variables)
-                yield Stand(site.client, inbox, receiver, spans, provider, work)
+            codec.update(variables)
+            yield Stand(site.client, inbox, receiver, spans, provider)
 
     return put_up
 

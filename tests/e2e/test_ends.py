@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
 from runtime.store import Attempt, AttemptWriter, Store
 from scenario.recipients import Mailbox
-from tests.e2e.conftest import Gate, Stand, Stands, entry, outcomes, publish, until
+from tests.e2e.conftest import Gate, Stands, entry, outcomes, publish, until
 from worker import workers
 
 SLOW = 4.0
@@ -103,48 +102,6 @@ class Losing(Texts):
         return await super().send(delivery, context)
 
 
-@dataclass
-class Ends:
-    stand: Stand
-    outside: Outside
-    folder: Path
-
-    async def enter(self, contact: int, step: str, *acts: str) -> Entered:
-        self.outside.acts[str(contact)] = list(acts)
-        client: ScenarioClient = self.stand.client
-        name = f"ends-{contact}"
-        await publish(client, self.folder, f"scenario: {name}\ntrigger: segment\nsteps:\n  - {step}\n")
-        who = {"email": f"{contact}@example.com", "cellphone": f"+3361{contact:07}"}
-        return await client.enter(entry(name, contact, **who))
-
-    async def end(self, entered: Entered) -> str:
-        progress = await until(lambda: entered.handle.query("progress"), lambda seen: seen["state"] in ("held", "over"))
-        if progress["state"] == "held":
-            await entered.handle.terminate()
-            return progress["waiting"]["cause"]
-        [(_, outcome)] = outcomes(await entered.handle.result())
-        return outcome
-
-
-@pytest.fixture
-async def ends(stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[Ends]:
-    outside = Outside()
-    monkeypatch.setattr(Hooks, "outside", outside, raising=False)
-    monkeypatch.setattr(Losing, "outside", outside, raising=False)
-    monkeypatch.setattr("activities.sms.activity.Texts", Losing)
-    monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
-
-    async def directed(client: Any, given: WorkerServices, *_: Any) -> Any:
-        return await workers(
-            client, replace(given, channels=replace(given.channels, connections={"email": outside, "sms": outside}))
-        )
-
-    monkeypatch.setattr("tests.e2e.conftest.workers", directed)
-    monkeypatch.setattr("workflows.delivery._PATIENCE", timedelta(seconds=1))  # until Temporal misses a lost attempt
-    async with stand() as up:
-        yield Ends(up, outside, tmp_path)
-
-
 STEPS = {
     "webhook": "webhook: hook, url: 'https://hooks.example.com/{{ contact.id }}', body: {}",
     "email": "email: mail, subject: hi, text: hi",
@@ -170,13 +127,43 @@ TABLE = [
 ]  # fmt: skip
 
 
-async def test_what_was_not_sent_is_sent_and_what_may_have_been_is_not_sent_again(ends: Ends) -> None:
+async def test_what_was_not_sent_is_sent_and_what_may_have_been_is_not_sent_again(
+    stand: Stands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An attempt that is under way at the deadline ends as what it was, too."""
-    entered = [
-        await ends.enter(number, f"{{{step}, {limit}}}", *acts) for number, (step, limit, acts, *_) in enumerate(TABLE)
-    ]
-    found = await asyncio.gather(*(ends.end(one) for one in entered))
-    sent = [ends.outside.messages[str(number)] for number in range(len(TABLE))]
+    outside = Outside({str(number): [*acts] for number, (*_, acts, _outcome, _sent) in enumerate(TABLE)})
+
+    async def directed(client: Any, given: WorkerServices, *_: Any) -> Any:
+        channels = replace(given.channels, connections={"email": outside, "sms": outside})
+        return await workers(client, replace(given, channels=channels))
+
+    for kind in (Hooks, Losing):
+        monkeypatch.setattr(kind, "outside", outside, raising=False)
+    monkeypatch.setattr("activities.sms.activity.Texts", Losing)
+    monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
+    monkeypatch.setattr("tests.e2e.conftest.workers", directed)
+    monkeypatch.setattr("workflows.delivery._PATIENCE", timedelta(seconds=1))  # until Temporal misses a lost attempt
+
+    async def enter(client: ScenarioClient, contact: int, step: str) -> Entered:
+        name = f"ends-{contact}"
+        await publish(client, tmp_path, f"scenario: {name}\ntrigger: segment\nsteps:\n  - {step}\n")
+        who = {"email": f"{contact}@example.com", "cellphone": f"+3361{contact:07}"}
+        return await client.enter(entry(name, contact, **who))
+
+    async def end(entered: Entered) -> str:
+        progress = await until(lambda: entered.handle.query("progress"), lambda seen: seen["state"] in ("held", "over"))
+        if progress["state"] == "held":
+            await entered.handle.terminate()
+            return progress["waiting"]["cause"]
+        [(_, outcome)] = outcomes(await entered.handle.result())
+        return outcome
+
+    async with stand() as up:
+        entered = [
+            await enter(up.client, number, f"{{{step}, {limit}}}") for number, (step, limit, *_) in enumerate(TABLE)
+        ]
+        found = await asyncio.gather(*map(end, entered))
+    sent = [outside.messages[str(number)] for number in range(len(TABLE))]
     assert [*zip(found, sent, strict=True)] == [(outcome, messages) for *_, outcome, messages in TABLE]
 
 

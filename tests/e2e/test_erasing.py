@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import sqlite3
 from datetime import timedelta
 from functools import partial
@@ -15,12 +14,9 @@ from pydantic import SecretStr
 from temporalio import activity
 
 from activities import erasure
-from gateway.client import ScenarioClient
-from gateway.service.erasures import ErasureView
-from runtime.local import devserver
 from runtime.local.devserver import DevServer
-from tests.e2e.conftest import Server, namespace_on, opened, publish, until, until_state
-from tests.replay.record import DELETES_SOON
+from tests.e2e.conftest import namespace_on, opened, publish, until, until_state
+from tests.factories import present
 from workflows import background
 
 CONTACT = "zoe-4711-contact"
@@ -37,38 +33,12 @@ steps:
 """
 
 
-@pytest.fixture
-async def server(deleting_server: DevServer) -> Server:
-    return await namespace_on(deleting_server)
-
-
-@pytest.fixture
-def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in DELETES_SOON.items():
-        monkeypatch.setitem(devserver.DYNAMIC_CONFIG, name, value)
-    monkeypatch.setattr(erasure, "PAUSES", (0.3,))
-    monkeypatch.setattr(erasure, "EVERY", 0.2)
-
-
 def entry_of(number: int) -> dict[str, Any]:
     return {
         "scenario": "many",
         "contact": {"id": CONTACT, "firstname": MARK, "cellphone": "+33698765432"},
         "trigger": {"type": "order", "order": {"external_id": f"A{number}"}},
     }
-
-
-async def enter(client: ScenarioClient, folder: Path) -> None:
-    await publish(client, folder, MANY)
-    entered = await asyncio.gather(*(client.enter(entry_of(number), settle=60) for number in range(JOURNEYS)))
-    for journey in entered:
-        await until_state(client, journey.id, "waiting")
-    await until(partial(client.store.deliveries, contact_id=CONTACT), lambda found: len(found) == JOURNEYS)
-
-
-async def finished(client: ScenarioClient) -> ErasureView:
-    [view] = await until(client.erasures, lambda views: views[0].finished_at is not None, within=180)
-    return view
 
 
 def holding(database: Path, *words: str) -> dict[str, int]:
@@ -87,21 +57,11 @@ def _bytes(row: tuple[Any, ...]) -> bytes:
     return b"\0".join(cell if isinstance(cell, bytes) else str(cell).encode() for cell in row)
 
 
-def check(view: ErasureView) -> None:
-    assert (view.state, view.ended, view.histories, view.remaining) == ("finished", JOURNEYS, JOURNEYS, 0)
-    assert (view.rows.entries, view.rows.deliveries) == (JOURNEYS, JOURNEYS)
-    assert [(one.channel, one.destination) for one in view.sent_to or ()] == [("sms", "local")]
-    assert view.confirmed_at is not None
-    assert view.finished_at is not None
-    assert view.at < view.confirmed_at < view.finished_at
-    assert CONTACT not in json.dumps(view.model_dump(mode="json"))
-
-
-@pytest.mark.usefixtures("hurry")
 async def test_it_is_finished_whatever_worker_is_lost(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    deleting_server: DevServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """While journeys are ended, histories deleted, and rows cleared."""
+    monkeypatch.setattr(erasure, "PAUSES", (0.3,))
     monkeypatch.setattr(background, "HEARTBEAT", timedelta(seconds=0.8))
     monkeypatch.setattr(erasure, "_BEAT", 0.15)
     lost = list[str]()
@@ -123,19 +83,29 @@ async def test_it_is_finished_whatever_worker_is_lost(
         "activities.erasure:DeleteWorkflowExecutionRequest",
         "runtime.store.store:Store.erase",
     )
+    server = await namespace_on(deleting_server)
     temporal = await server.connect()
     async with opened(temporal, tmp_path, inbox=tmp_path / "inbox", sms=SecretStr("local:")) as site:
         client = site.client
         async with site.working():
-            await enter(client, tmp_path)
+            await publish(client, tmp_path, MANY)
+            entered = await asyncio.gather(*(client.enter(entry_of(number), settle=60) for number in range(JOURNEYS)))
+            for journey in entered:
+                await until_state(client, journey.id, "waiting")
+            await until(partial(client.store.deliveries, contact_id=CONTACT), lambda found: len(found) == JOURNEYS)
             for place, number in zip(places, (3, 3, 1), strict=True):
                 lose(place, number)
             view = await client.erase(CONTACT, operator="ann", reason="request 4711")
             assert await client.store.is_erased(CONTACT)
-            check(await finished(client))
+            [view] = await until(client.erasures, lambda views: views[0].finished_at is not None, within=180)
             handle = temporal.get_workflow_handle(f"erasure-{view.id}")
             await handle.result()
         assert lost == [*places]
+        assert (view.state, view.ended, view.histories, view.remaining) == ("finished", JOURNEYS, JOURNEYS, 0)
+        assert (view.rows.entries, view.rows.deliveries) == (JOURNEYS, JOURNEYS)
+        assert [(one.channel, one.destination) for one in view.sent_to or ()] == [("sms", "local")]
+        assert view.at < present(view.confirmed_at) < present(view.finished_at)
+        assert CONTACT not in view.model_dump_json()
         kept = str(await handle.fetch_history())
         assert (CONTACT in kept, MARK in kept) == (False, False)
         assert holding(tmp_path / "store.db", CONTACT, MARK) == {}

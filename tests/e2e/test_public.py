@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from itertools import chain
 from pathlib import Path
@@ -18,17 +17,15 @@ import pytest
 from aiohttp import web
 from aiosmtpd.smtp import SMTP
 from pydantic import SecretStr
-from temporalio import workflow
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.background import TELL_WORKFLOW, PlatformReply
 from activities.webhook.route import Diverted
-from gateway.callbacks.app import CallbackEvent, application, routes_of, tell
+from gateway.callbacks.app import application, routes_of
 from gateway.client import Entered, ScenarioClient
 from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Inbox, Receiver
 from runtime.process.http_server import HttpServer
-from runtime.public_links import CallbackClaim, ReturnPaths
+from runtime.public_links import ReturnPaths
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
 from tests.e2e.conftest import SENDER, Server, listening, opened, outcomes, publish, until
@@ -165,43 +162,6 @@ async def test_an_address_for_answers_reaches_its_own_journey_alone(public: Publ
     assert (again.id, again.run_id == first.run_id, anew == address) == (first.id, False, False)
     assert await public.answer(address) == 410
     assert [await public.told(journey) for journey in (second, again)] == [0, 0]
-
-
-@workflow.defn(name="Relay")
-class Relay:
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-
-    @workflow.signal
-    def event(self, message: Any) -> None:
-        self.heard.append(message)
-
-    @workflow.run
-    async def run(self, runs: int, heard: list[Any]) -> Any:
-        self.heard = [*heard, *self.heard]
-        if runs > 1:
-            workflow.continue_as_new(args=[runs - 1, self.heard])
-        await workflow.wait_condition(lambda: bool(self.heard))
-        return self.heard
-
-
-async def test_a_journey_is_found_in_whatever_run_it_is(server: Server) -> None:
-    temporal = await server.connect()
-    delivery = "msg_00112233445566778899aabbccddeeff"
-    async with Worker(temporal, task_queue="relay", workflows=[Relay], workflow_runner=UnsandboxedWorkflowRunner()):
-        handle = await temporal.start_workflow(Relay.run, args=[3, []], id="relay/1", task_queue="relay")
-        root = present(handle.first_execution_run_id)
-
-        async def continued() -> bool:
-            return (await temporal.get_workflow_handle("relay/1").describe()).run_id != root
-
-        await until(continued)
-        claim = CallbackClaim("relay/1", root, delivery, datetime.now(UTC))
-        assert await tell(temporal, claim, CallbackEvent(name="x", properties={"a": 1}), "evt_1")
-        async with asyncio.timeout(60):
-            heard = await handle.result()
-        assert heard == [{"name": "x", "properties": {"a": 1}, "id": f"{delivery}/evt_1"}]
-        assert not await tell(temporal, claim, CallbackEvent(name="x"))
 
 
 async def test_one_click_in_a_mail_program_ends_it_and_a_link_scanner_ends_nothing(

@@ -21,7 +21,7 @@ from runtime.encryption.codec import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
 from runtime.store.schema import entries
-from tests.e2e.conftest import Stand, Stands, publish, until
+from tests.e2e.conftest import Stand, Stands, publish, until, until_state
 from tests.factories import attempt, stored_campaign
 
 pytestmark = pytest.mark.encrypted
@@ -48,18 +48,11 @@ class Site:
     def __init__(self, stand: Stand) -> None:
         self.client, self.store, self.temporal = stand.client, stand.client.store, stand.client.temporal
 
-    async def enter(self, contact: int) -> Entered:
-        trigger: dict[str, Any] = {
-            "type": "order",
-            "order": {"external_id": f"K{contact}", "total_price": "5", "products": []},
-        }
-        return await self.client.enter(
-            {"scenario": "wishes", "contact": {"id": contact, "cellphone": "+33600000001"}, "trigger": trigger}
-        )
-
     async def waiting(self, contact: int) -> Entered:
-        entered = await self.enter(contact)
-        await until(lambda: entered.handle.query("progress"), lambda seen: seen["state"] == "waiting")
+        trigger: dict[str, Any] = {"type": "order", "order": {"external_id": f"K{contact}"}}
+        who = {"id": contact, "cellphone": "+33600000001"}
+        entered = await self.client.enter({"scenario": "wishes", "contact": who, "trigger": trigger})
+        await until_state(self.client, entered.id, "waiting")
         return entered
 
     async def finish(self, entered: Entered) -> None:
@@ -75,17 +68,9 @@ class Site:
     async def _write(self, statement: Any) -> None:
         await self.store._database.write(statement)  # pyright: ignore[reportPrivateUsage]
 
-    async def start(self, kind: str, name: str, argument: Any) -> None:
-        await self.temporal.start_workflow(kind, argument, id=name, task_queue="nobody")
-
     async def record_delivery(self, entered: Entered, run_id: str) -> None:
-        given = {
-            "scenario": "wishes",
-            "step": "later",
-            "contact_id": entered.id.split("/")[1],
-            "started_at": datetime.now(UTC),
-        }
-        real = attempt(f"msg_{entered.id}", workflow_id=entered.id, run_id=run_id, **given)
+        about = {"contact_id": entered.id.split("/")[1], "workflow_id": entered.id, "started_at": datetime.now(UTC)}
+        real = attempt(f"msg_{entered.id}", run_id=run_id, scenario="wishes", step="later", **about)
         test = replace(real, delivery_id=f"msg_test{run_id}", workflow_id="", run_id="", test_by="ann")
         await self.store.record([real, test])
 
@@ -147,7 +132,7 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         await site.record_delivery(sent, sent.run_id)
         await site.record_delivery(continued, GONE)
         # An entry that no worker has looked at yet is no difference.
-        await site.start("Journey", "wishes/11/K11", {})
+        await site.temporal.start_workflow("Journey", {}, id="wishes/11/K11", task_queue="nobody")
         await site.search_knows(running=8, ended=2)
 
         expected = {

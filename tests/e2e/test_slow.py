@@ -2,16 +2,12 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import SecretStr
 from temporalio import activity, workflow
 from temporalio.common import Priority
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -20,42 +16,12 @@ from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from activities.webhook.server_rates import RateKeeper
-from gateway.client import Entered, ScenarioClient
-from gateway.journeys.snapshot import DeliveryStatus, describe, pending
+from gateway.client import Entered
+from gateway.journeys.snapshot import describe, pending
 from runtime.local.receiver import Receiver
 from tests.e2e.conftest import Gate, Server, entry, forget_the_dead, opened, outcomes, publish, until
+from tests.factories import present
 from tests.updates import until_admitted
-
-
-@dataclass
-class Place:
-    client: ScenarioClient
-    receiver: Gate
-    work: Callable[..., AbstractAsyncContextManager[Any]]
-    inbox: Path
-
-    async def enter(self, scenario: str, contact: str) -> Entered:
-        return await self.client.enter(entry(scenario, contact), settle=30)
-
-    async def delivery(self, journey: Entered) -> DeliveryStatus | None:
-        described = await describe(self.client.temporal, journey.id)
-        assert described is not None
-        found = await pending(self.client.temporal, described)
-        return found[0] if found else None
-
-
-@pytest.fixture
-async def place(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
-    monkeypatch.setattr("runtime.process.workers.LONGEST_DRAIN", 0.0)  # nothing more comes when a test is over
-    inbox = tmp_path / "inbox"
-    async with (
-        Gate(hold=1, fail=1) as receiver,
-        opened(
-            await server.connect(), tmp_path, inbox=inbox, routes=Diverted(receiver.url), sms=SecretStr("local:")
-        ) as site,
-    ):
-        yield Place(site.client, receiver, site.working, inbox)
-
 
 RETRIED = """
 scenario: retried
@@ -73,36 +39,42 @@ steps:
 
 @pytest.mark.parametrize("by", ["event", "update"])
 async def test_an_exit_that_was_accepted_stops_retries_although_nobody_steers(
-    place: Place, tmp_path: Path, by: str
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
-    await publish(place.client, tmp_path, RETRIED)
-    async with place.work(WEBHOOK.queue):
-        async with place.work(JOURNEYS):
-            journey = await place.enter("retried", "1")
-            await place.receiver.called(1)
+    monkeypatch.setattr("runtime.process.workers.LONGEST_DRAIN", 0.0)  # nothing more comes when the test is over
+    async with (
+        Gate(hold=1, fail=1) as receiver,
+        opened(await server.connect(), tmp_path, routes=Diverted(receiver.url)) as site,
+        site.working(WEBHOOK.queue),
+    ):
+        client = site.client
+        await publish(client, tmp_path, RETRIED)
+        async with site.working(JOURNEYS):
+            journey = await client.enter(entry("retried", "1"), settle=30)
+            await receiver.called(1)
         # As an engine tells it, without the gateway.
-        handle = cast("Any", place.client.temporal.get_workflow_handle(journey.id))
+        handle = cast("Any", client.temporal.get_workflow_handle(journey.id))
         telling: list[asyncio.Task[Any]] = []
         if by == "event":
             await handle.signal("event", {"name": "order.returned", "properties": {"n": 1}})
         else:
             leave = handle.execute_update("leave", {"operator": "ann", "reason": "asked to"}, id="leave")
             telling.append(asyncio.create_task(leave))
-            await until_admitted(place.client.temporal, journey.id, "leave")
-        place.receiver.opened.set()
+            await until_admitted(client.temporal, journey.id, "leave")
+        receiver.opened.set()
 
         async def waits() -> bool:
-            found = await place.delivery(journey)
-            return found is not None and found.turned_away == "journey" and found.attempt == 2
+            found = await pending(client.temporal, present(await describe(client.temporal, journey.id)))
+            return [(one.turned_away, one.attempt) for one in found] == [("journey", 2)]
 
         await until(waits)
-        async with place.work(JOURNEYS):
-            await forget_the_dead(place.client, journey.id)
+        async with site.working(JOURNEYS):
+            await forget_the_dead(client, journey.id)
             async with asyncio.timeout(60):
                 result = await journey.result()
                 await asyncio.gather(*telling)
         assert result["outcome"] == "exited"
-    assert len(place.receiver.calls) == 1
+    assert len(receiver.calls) == 1
 
 
 NEWS = """

@@ -48,18 +48,13 @@ from activities.interface import (
     RELEASE,
     RENEW,
     REPORT_HELD,
+    ActivityType,
     Admission,
     AdmissionResult,
-    Adoption,
-    CompletedSteps,
     Delivery,
-    DeliveryRef,
-    Departure,
     DestinationPolicy,
-    DestinationPolicyRequest,
     GoalEvent,
     GoalResult,
-    HeldJourney,
     LastAttempt,
     Renewal,
     Renewed,
@@ -270,6 +265,14 @@ BURSTS: Final[dict[str, Burst]] = {
 """By the name of the history: every kind of step that waits, every way in which a wait ends."""
 
 
+def _answering(kind: ActivityType[Any, Any], answer: Any = None) -> Callable[..., Awaitable[Any]]:
+    @activity.defn(name=kind.name)
+    async def answered(_: Any) -> Any:
+        return answer
+
+    return answered
+
+
 @dataclass
 class Fakes:
     """The activities: all succeed, except as the name of a step says; retry policies are changed at the server."""
@@ -288,29 +291,6 @@ class Fakes:
     @activity.defn(name=GOAL.name)
     async def goal(self, happened: GoalEvent) -> GoalResult:
         return GoalResult(reached=happened.event.properties["n"] == 2)
-
-    @activity.defn(name=CLEAR.name)
-    async def clear(self, _: DestinationPolicyRequest) -> DestinationPolicy:
-        return DestinationPolicy()
-
-    @activity.defn(name=RECALL.name)
-    async def recall(self, _: DeliveryRef) -> LastAttempt:
-        return LastAttempt()
-
-    @activity.defn(name=DEPART.name)
-    async def depart(self, _: Departure) -> None: ...
-
-    @activity.defn(name=COUNT.name)
-    async def count(self, _: CompletedSteps) -> None: ...
-
-    @activity.defn(name=ADOPT.name)
-    async def adopt(self, _: Adoption) -> None: ...
-
-    @activity.defn(name=RELEASE.name)
-    async def release(self, _: DeliveryRef) -> None: ...
-
-    @activity.defn(name=REPORT_HELD.name)
-    async def report_held(self, _: HeldJourney) -> None: ...
 
     def sender(self, name: str) -> Callable[[Delivery], Awaitable[Sent]]:
         @activity.defn(name=name)
@@ -393,8 +373,9 @@ class Recorder:
             task_queue=JOURNEYS,
             workflows=[Journey],
             activities=[
-                *(fakes.admit, fakes.renew, fakes.goal, fakes.clear, fakes.recall, fakes.depart),
-                *(fakes.count, fakes.adopt, fakes.release, fakes.report_held, decide, Retunings(self._client).retune),
+                *(fakes.admit, fakes.renew, fakes.goal, decide, Retunings(self._client).retune),
+                *(_answering(CLEAR, DestinationPolicy()), _answering(RECALL, LastAttempt())),
+                *map(_answering, (DEPART, COUNT, ADOPT, RELEASE, REPORT_HELD)),
             ],
             workflow_runner=UnsandboxedWorkflowRunner(),
             # Else the server would keep the messages for the worker that has gone.
