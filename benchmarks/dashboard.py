@@ -1,10 +1,10 @@
-"""Whether every expression of the dashboard and of the alert rules finds something, with a real Prometheus.
+"""A check that every expression of the dashboard and of the alert rules yields data, with a real Prometheus.
 
 Run by hand, from the project's folder: ``python -m benchmarks.dashboard``. It needs Debian's program `prometheus`. A
-worker and a gateway run on a real server; journeys deliver, fail, are held, wait, are refused and capped, one cannot be
-read, one receiver is down, and who stands in Twilio's place hangs up now and then. Prometheus scrapes both each second
-and evaluates the rules. It tells which expressions find nothing, or have no value for a label that they group by, and
-what rules say of themselves.
+worker and a gateway run on a real server. Journeys deliver, fail, are held, wait, are refused and are capped. One
+cannot be decrypted, one receiver is down, and the stand-in for Twilio sometimes drops the connection. Prometheus
+scrapes worker and gateway each second and evaluates the rules. The output lists the expressions without data or
+without a value for a label that they group by, the unhealthy rules, and the pending or firing alerts.
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ configured.Twilio = partial(configured.Twilio, origin=sys.argv.pop(1))
 from worker import main
 main()
 """
-"""The worker as it is, except that somebody else stands in Twilio's place: its address is the first argument."""
-UNREADABLE: Final = RawValue(Payload(metadata={"encoding": ENCODING, KEY_ID: b"nobody-has-it"}, data=b"secret"))
-"""The argument of a journey whose workflow tasks fail, since it was encrypted elsewhere."""
-BOOK: Final = """
+"""The worker, with a stand-in for Twilio at the address that is its first argument."""
+UNDECRYPTABLE: Final = RawValue(Payload(metadata={"encoding": ENCODING, KEY_ID: b"nobody-has-it"}, data=b"secret"))
+"""An entry encrypted with an unknown key, so that the workflow tasks of its journey fail."""
+DESTINATIONS: Final = """
 default: {breaker: off}
 destinations:
   shop: {url: "http://127.0.0.1:PORT/shop", ports: [PORT], allow_http: true, allow_private: true}
@@ -88,9 +88,14 @@ SCENARIOS: Final[Mapping[str, Any]] = {
     "refuses": [{"wait": "1h"}],
 }
 
-ELSEWHERE: Final = ("scenario_certificate_", "scenario_key", "scenario_clock_", '{http_response_status_code=~"5')
-"""What `python -m benchmarks.alarms` sees: nothing is set up for these here, and nothing fails."""
-OLD: Final = Attempt(
+COVERED_BY_ALARMS: Final = (
+    "scenario_certificate_",
+    "scenario_key",
+    "scenario_clock_",
+    '{http_response_status_code=~"5',
+)
+"""Parts of expressions that have no data here. `python -m benchmarks.alarms` covers them."""
+OLD_ATTEMPT: Final = Attempt(
     delivery_id="msg_old",
     attempt=1,
     workflow_id="old/1",
@@ -105,19 +110,19 @@ OLD: Final = Attempt(
     milliseconds=1,
     outcome="delivered",
 )
-"""Rows that are old enough to be deleted."""
+"""An attempt that is old enough to be pruned."""
 
 
-class Receiver:
-    """Answers as the path says."""
+class ScriptedReceiver:
+    """A receiver that chooses its response by the path, and a stand-in for Twilio."""
 
     def __init__(self) -> None:
         self.port = 0
         self._seen = Counter[str]()
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Receiver]:
-        """Listens."""
+    async def open(self) -> AsyncGenerator[ScriptedReceiver]:
+        """Listen until the block ends."""
         application = web.Application()
         application.router.add_post("/2010-04-01/Accounts/AC1/Messages.json", self._text)
         application.router.add_route("*", "/{to}/{how}", self._receive)
@@ -142,15 +147,14 @@ class Receiver:
         return web.Response(status=status.get(how, 200))
 
     async def _text(self, request: web.Request) -> web.Response:
-        """Stands in Twilio's place."""
         if (await request.post())["Body"] == "cut" and request.transport is not None:
             request.transport.abort()
         return web.json_response({"sid": "SM1"}, status=201)
 
 
 @asynccontextmanager
-async def process(log: Path, *command: str, **options: Any) -> AsyncGenerator[asyncio.subprocess.Process]:
-    """Runs a program until the block ends."""
+async def run_process(log: Path, *command: str, **options: Any) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """Run a program until the block ends."""
     with log.open("wb") as out:
         started = await asyncio.create_subprocess_exec(*command, stdout=out, stderr=out, **options)
     try:
@@ -161,8 +165,8 @@ async def process(log: Path, *command: str, **options: Any) -> AsyncGenerator[as
         await started.wait()
 
 
-def scenario(name: str, steps: Sequence[Any]) -> str:
-    """One of them as a file."""
+def scenario_text(name: str, steps: Sequence[Any]) -> str:
+    """Return the text of a scenario's file."""
     now = datetime.now(UTC)
     text = yaml.safe_dump(
         {
@@ -179,7 +183,7 @@ def scenario(name: str, steps: Sequence[Any]) -> str:
 
 
 async def enter_all(client: ScenarioClient, contacts: Sequence[int]) -> None:
-    """Each contact enters each scenario."""
+    """Enter each contact into each scenario. Ignore refusals."""
     await asyncio.gather(
         *(
             client.enter(
@@ -198,13 +202,13 @@ async def enter_all(client: ScenarioClient, contacts: Sequence[int]) -> None:
 
 
 class Prometheus:
-    """A Prometheus that is asked."""
+    """A client of Prometheus' HTTP API."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=30)
 
-    async def ready(self) -> None:
-        """Waits until it is."""
+    async def wait_until_ready(self) -> None:
+        """Wait until Prometheus is ready, for a minute at most."""
         async with asyncio.timeout(60):
             while True:
                 try:
@@ -214,83 +218,83 @@ class Prometheus:
                     pass
                 await asyncio.sleep(0.2)
 
-    async def ask(self, expression: str) -> list[dict[str, str]]:
-        """The labels of the series that an expression finds.
+    async def labels(self, expression: str) -> list[dict[str, str]]:
+        """Return the labels of the series that an expression yields, except those with the value NaN.
 
         Raises:
-            LocalError: It cannot be evaluated.
+            LocalError: The expression cannot be evaluated.
         """
-        return [one["metric"] for one in await self._asked("query", query=expression) if one["value"][1] != "NaN"]
+        return [one["metric"] for one in await self._query("query", query=expression) if one["value"][1] != "NaN"]
 
     async def number(self, expression: str) -> float:
-        """The one number that an expression finds; 0 where it finds nothing.
+        """Return the first number that an expression yields, or 0.
 
         Raises:
-            LocalError: It cannot be evaluated.
+            LocalError: The expression cannot be evaluated.
         """
         return next(iter((await self.numbers(expression)).values()), 0.0)
 
     async def numbers(self, expression: str) -> dict[str, float]:
-        """The series that an expression finds: values of its labels → number.
+        """Return the numbers that an expression yields, by the values of the series' labels.
 
         Raises:
-            LocalError: It cannot be evaluated.
+            LocalError: The expression cannot be evaluated.
         """
-        found = await self._asked("query", query=expression)
-        return {_named(one["metric"]): float(one["value"][1]) for one in found}
+        found = await self._query("query", query=expression)
+        return {_join_labels(one["metric"]): float(one["value"][1]) for one in found}
 
-    async def courses(self, expression: str, began: float, ended: float, step: int) -> dict[str, list[float]]:
-        """How what an expression finds went: values of its labels → a number every so many seconds.
+    async def ranges(self, expression: str, began: float, ended: float, step: int) -> dict[str, list[float]]:
+        """Return the numbers that an expression yields over time, by the values of the series' labels.
 
         Args:
-            expression: In Prometheus' language.
-            began: Seconds since 1970.
-            ended: The same.
-            step: Seconds.
+            expression: A PromQL expression.
+            began: Start of the range, in seconds since 1970.
+            ended: End of the range, in seconds since 1970.
+            step: Seconds between two numbers.
 
         Raises:
-            LocalError: It cannot be evaluated.
+            LocalError: The expression cannot be evaluated.
         """
         asked = {"query": expression, "start": f"{began}", "end": f"{ended}", "step": f"{step}"}
-        found = await self._asked("query_range", **asked)
-        return {_named(one["metric"]): [float(value) for _, value in one["values"]] for one in found}
+        found = await self._query("query_range", **asked)
+        return {_join_labels(one["metric"]): [float(value) for _, value in one["values"]] for one in found}
 
-    async def _asked(self, how: str, **asked: str) -> list[dict[str, Any]]:
+    async def _query(self, how: str, **asked: str) -> list[dict[str, Any]]:
         answer = (await self._client.get(f"/api/v1/{how}", params=asked)).json()
         if answer["status"] != "success":
             raise LocalError(f"{asked['query']}: {answer['error']}")
         return answer["data"]["result"]
 
     async def series(self, matching: str) -> list[dict[str, str]]:
-        """The labels of all series that there have been."""
+        """Return the labels of all matching series, past ones included."""
         return (await self._client.get("/api/v1/series", params={"match[]": matching})).json()["data"]
 
     async def rules(self) -> list[dict[str, Any]]:
-        """What it says of the rules."""
+        """Return the state of all rules."""
         answer = (await self._client.get("/api/v1/rules")).json()
         return [rule for group in answer["data"]["groups"] for rule in group["rules"]]
 
 
-def _named(labels: Mapping[str, str]) -> str:
-    """The values of labels, the metric's name excepted."""
+def _join_labels(labels: Mapping[str, str]) -> str:
+    """Join the values of labels, without the metric's name."""
     return " ".join(value for name, value in labels.items() if name != "__name__")
 
 
-def wanted() -> dict[str, str]:
-    """The expressions that must find something, by name: panels and recorded figures whole, of alerts each query."""
+def wanted_expressions() -> dict[str, str]:
+    """Return the expressions that must yield data, by name: whole panels and recording rules, and alerts' selectors."""
     found = {f"panel {title}: {text}": text for title, text in panels()}
     found |= {f"figure {name}": text for name, text in RECORDS.items()}
     for name, alert in ALERTS.items():
         for selector in selectors(alert["expr"]):
             found[f"alert {name}: {selector.text}"] = f"last_over_time({selector.text}[5m])"
-    return {name: text for name, text in found.items() if not any(metric in text for metric in ELSEWHERE)}
+    return {name: text for name, text in found.items() if not any(metric in text for metric in COVERED_BY_ALARMS)}
 
 
-async def lacking(prometheus: Prometheus, left: Mapping[str, str]) -> dict[str, str]:
-    """Those that find nothing yet, or no value for a label that they group by."""
+async def find_without_data(prometheus: Prometheus, left: Mapping[str, str]) -> dict[str, str]:
+    """Return the expressions that still yield no data, or no value for a label that they group by."""
     still: dict[str, str] = {}
     for name, expression in left.items():
-        found = await prometheus.ask(expression)
+        found = await prometheus.labels(expression)
         labels = grouped(expression) - {"le"} if found and not name.startswith("alert") else set[str]()
         if not found or any(all(not one.get(label) for one in found) for label in labels & set(found[0])):
             still[name] = expression
@@ -298,14 +302,14 @@ async def lacking(prometheus: Prometheus, left: Mapping[str, str]) -> dict[str, 
 
 
 async def measure(contacts: int, patience: float) -> int:
-    """Runs it, and tells what found nothing."""
+    """Create data until all expressions yield some. Return 1 if one did not, or if a rule is unhealthy."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
-        receiver = await stack.enter_async_context(Receiver().open())
+        receiver = await stack.enter_async_context(ScriptedReceiver().open())
         inbox = await stack.enter_async_context(Inbox(folder / "inbox"))
         server = await stack.enter_async_context(DevServer(folder / "state"))
         book, policies = folder / "destinations.yaml", folder / "policies.yaml"
-        book.write_text(BOOK.replace("PORT", str(receiver.port)), "utf-8")
+        book.write_text(DESTINATIONS.replace("PORT", str(receiver.port)), "utf-8")
         policies.write_text(POLICIES, "utf-8")
         url = f"sqlite:///{folder / 'store.db'}"
         environ = environment(
@@ -325,13 +329,13 @@ async def measure(contacts: int, patience: float) -> int:
         client = ScenarioClient(temporal, store)
         for name, steps in SCENARIOS.items():
             path = folder / f"{name}.yaml"
-            path.write_text(scenario(name, steps), "utf-8")
+            path.write_text(scenario_text(name, steps), "utf-8")
             await client.publish(path)
 
         began = time.monotonic()
         run: dict[str, Any] = {"cwd": folder, "env": environ}
         await stack.enter_async_context(
-            process(
+            run_process(
                 folder / "worker.log",
                 *(sys.executable, "-c", WORKER, f"http://127.0.0.1:{receiver.port}", "--metrics-port", f"{worker}"),
                 **run,
@@ -339,45 +343,45 @@ async def measure(contacts: int, patience: float) -> int:
         )
         serving = ("serve", "--api", "--port", f"{api}", "--metrics-port", f"{gateway}")
         cli = (sys.executable, "-c", "from gateway.cli import main; main()")
-        await stack.enter_async_context(process(folder / "gateway.log", *cli, *serving, **run))
-        async with process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
+        await stack.enter_async_context(run_process(folder / "gateway.log", *cli, *serving, **run))
+        async with run_process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
             await making.wait()
         key = (folder / "key").read_text("utf-8").split()[0]
         prometheus = await stack.enter_async_context(
-            scraping(folder, {"scenario-worker": [worker], "scenario-gateway": [gateway]})
+            run_prometheus(folder, {"scenario-worker": [worker], "scenario-gateway": [gateway]})
         )
-        left, rounds = wanted(), 0
+        left, rounds = wanted_expressions(), 0
         whole = len(left)
         headers = {"authorization": f"Bearer {key}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api}", headers=headers) as asking:
-            await store.record([OLD])
+            await store.record([OLD_ATTEMPT])
             pruning: dict[str, Any] = {"id": "pruning", "task_queue": JOURNEYS}
             await temporal.start_workflow(PRUNE_WORKFLOW, PruneRequest(ages="deliveries=180d"), **pruning)
-            await temporal.start_workflow("Journey", UNREADABLE, id="unreadable", task_queue=JOURNEYS)
+            await temporal.start_workflow("Journey", UNDECRYPTABLE, id="unreadable", task_queue=JOURNEYS)
             while left and time.monotonic() - began < patience:
                 await enter_all(client, range(rounds * contacts, (rounds + 1) * contacts))
-                with suppress(httpx.HTTPError):  # it is not up yet
+                with suppress(httpx.HTTPError):  # the gateway may still be starting
                     await asking.get("/v1/scenarios")
-                left = await lacking(prometheus, left)
+                left = await find_without_data(prometheus, left)
                 rounds += 1
                 await asyncio.sleep(1)
         rules = await prometheus.rules()
         firing = sorted({rule["name"] for rule in rules if rule.get("alerts")})
-        ill = [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
+        unhealthy = [f"{rule['name']}: {rule['lastError']}" for rule in rules if rule["health"] != "ok"]
         say(f"{whole} expressions, {whole - len(left)} with data after {time.monotonic() - began:.0f} s")
         for name in left:
             say(f"EMPTY: {name}")
-        for line in ill:
-            say(f"ILL: {line}")
+        for line in unhealthy:
+            say(f"UNHEALTHY: {line}")
         say(f"pending or firing: {', '.join(firing) or 'none'}")
         if left:
             say((folder / "worker.log").read_text("utf-8")[-3000:])
             say((folder / "gateway.log").read_text("utf-8")[-3000:])
-    return 1 if left or ill else 0
+    return 1 if left or unhealthy else 0
 
 
 @asynccontextmanager
-async def scraping(
+async def run_prometheus(
     folder: Path,
     jobs: Mapping[str, Sequence[int]],
     *,
@@ -385,14 +389,14 @@ async def scraping(
     evaluate: str = "1s",
     groups: Sequence[Mapping[str, Any]] = GROUPS,
 ) -> AsyncGenerator[Prometheus]:
-    """A Prometheus with our rules.
+    """Run a Prometheus with the alert rules.
 
     Args:
-        folder: For its files.
-        jobs: The ports of this machine that it scrapes.
-        scrape: How often it does.
-        evaluate: How often it evaluates each rule.
-        groups: The rules.
+        folder: Folder for its files.
+        jobs: Local ports to scrape, by job.
+        scrape: Interval between two scrapes, such as "1s".
+        evaluate: Interval between two evaluations of a rule.
+        groups: The groups of rules.
     """
     program, port = shutil.which("prometheus"), free_port()
     assert program is not None, "no Prometheus: install Debian's package"
@@ -407,19 +411,19 @@ async def scraping(
         ],
     }
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config), "utf-8")
-    async with process(
+    async with run_process(
         folder / "prometheus.log",
         *(program, f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'tsdb'}"),
         *(f"--web.listen-address=127.0.0.1:{port}", "--log.level=warn"),
     ):
         prometheus = Prometheus(f"http://127.0.0.1:{port}")
-        await prometheus.ready()
+        await prometheus.wait_until_ready()
         yield prometheus
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--contacts", type=int, default=4, help="so many enter each scenario each second")
-    parser.add_argument("--patience", type=float, default=120.0, help="seconds until all is to be there")
+    parser.add_argument("--contacts", type=int, default=4, help="contacts that enter each scenario each second")
+    parser.add_argument("--patience", type=float, default=120.0, help="seconds for all expressions to yield data")
     given = parser.parse_args()
     raise SystemExit(asyncio.run(measure(given.contacts, given.patience)))

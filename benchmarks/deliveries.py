@@ -1,9 +1,9 @@
-"""The cost of a delivery, beside bare clients that send the same bytes: rate, processor time, connections, memory.
+"""The cost of a delivery compared with bare clients that send the same bytes: rate, CPU, connections and memory.
 
-Run by hand, from the project's folder: ``python -m benchmarks.deliveries``. The sender is kept on one core and the
-receiver, another process, on another. All clients take turns in one run, so that their ratios hold on a busy
-machine. *Ours* is the whole activity, from the template to the verdict, its row for the log included, only without
-Temporal around it; *our transport* is what sends. ``--memory 100000`` watches memory over so many deliveries.
+Run by hand, from the project's folder: ``python -m benchmarks.deliveries``. The sender is pinned to one core, and the
+receiver's process to another. All clients take turns in one run, so that their ratios hold on a busy machine. *Ours* is
+the whole activity, from the template to the outcome and its row for the log, but without Temporal. *Our transport* is
+the HTTP client alone. ``--memory 100000`` measures memory over 100,000 deliveries.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ DELAYS: Final = (0, 50)
 CLIENTS: Final = ("bare aiohttp", "bare httpx", "our transport", "ours")
 _TURNS: Final = 10
 _WARM: Final = 0.3
-"""Seconds in which each client opens its connections."""
+"""Seconds for each client to open its connections."""
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 SCENARIO: Final = """\
@@ -74,7 +74,7 @@ DATA: Final[dict[str, Any]] = {
 
 
 def say(line: str) -> None:
-    """A line of the report."""
+    """Print a line immediately."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -92,8 +92,8 @@ class Version:
     plan: dict[str, Any]
 
 
-class Shelf:
-    """A store with one version in it."""
+class SingleVersionStore:
+    """A store with a single version of a scenario."""
 
     def __init__(self) -> None:
         checked = check(SCENARIO)
@@ -103,25 +103,23 @@ class Shelf:
         self.only = Version("bench", 1, document(checked.scenario), {})
 
     async def newest(self, scenario: str) -> int:
-        """The one's number."""
         del scenario
         return self.only.version
 
     async def version(self, scenario: str, version: int) -> Version:
-        """The one."""
         del scenario, version
         return self.only
 
 
-class Rows:
-    """A log that keeps nothing."""
+class NoLog:
+    """A log that discards attempts."""
 
     def put(self, attempt: Attempt) -> None:
-        """Forgets it."""
+        del attempt
 
 
-class Wide(Direct):
-    """Routes to the receiver, with as many requests in flight as are measured: by default it would be 50."""
+class ReceiverRoutes(Direct):
+    """Routes to the receiver, with a concurrency limit that the measurement never exceeds. The default is 50."""
 
     def __init__(self, base: str) -> None:
         super().__init__()
@@ -130,36 +128,35 @@ class Wide(Direct):
         self._limits = Limits(concurrency=max(IN_FLIGHT))
 
     def find(self, url: str) -> Route:
-        """As in `Direct`."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         return Route(f"{self._base}/{host}{parts.path}", host, access=self._access, limits=self._limits)
 
 
-def attempting() -> ActivityEnvironment:
-    """Stand in for Temporal around an attempt: it may take an hour, and has no deadline."""
+def attempt_environment() -> ActivityEnvironment:
+    """Return an activity environment with a timeout of an hour and no deadline."""
     environment = ActivityEnvironment()
     hour = timedelta(hours=1)
     environment.info = replace(environment.info, schedule_to_close_timeout=None, start_to_close_timeout=hour)
     return environment
 
 
-class Receiver:
-    """The other end."""
+class EchoProcess:
+    """A receiver process."""
 
     def __init__(self, process: subprocess.Popen[str], port: int) -> None:
         self.process, self.port = process, port
 
-    def counts(self) -> tuple[int, int]:
-        """Requests and connections, once it has ended."""
+    def stop(self) -> tuple[int, int]:
+        """Stop the receiver. Return its numbers of requests and connections."""
         out, _ = self.process.communicate()
         requests, connections = out.split()
         return int(requests), int(connections)
 
 
 @contextlib.contextmanager
-def receiving(delay: int, core: int) -> Any:
-    """Starts a receiver that takes so many milliseconds."""
+def run_receiver(delay: int, core: int) -> Any:
+    """Run a receiver that responds after `delay` milliseconds."""
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.echo", str(delay)],
         stdin=subprocess.PIPE,
@@ -169,7 +166,7 @@ def receiving(delay: int, core: int) -> Any:
     try:
         os.sched_setaffinity(process.pid, {core})
         assert process.stdout is not None
-        yield Receiver(process, int(process.stdout.readline()))
+        yield EchoProcess(process, int(process.stdout.readline()))
     finally:
         if process.poll() is None:
             process.kill()
@@ -177,10 +174,10 @@ def receiving(delay: int, core: int) -> Any:
 
 
 @asynccontextmanager
-async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
-    """The ways of sending, all with the same bytes."""
-    shelf = Shelf()
-    content = Content(shelf)
+async def open_clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
+    """Open all clients. Yield their functions, which send the same bytes."""
+    store = SingleVersionStore()
+    content = Content(store)
     step = (await content.open("bench", 1)).steps["whatsapp"]
     rendered = render(step, DATA, "msg_" + "0" * 32)  # pyright: ignore[reportArgumentType] - it is a webhook
     url, headers = f"http://127.0.0.1:{port}/hooks.example.com/bench", dict(rendered.headers)
@@ -197,8 +194,8 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         plain = await stack.enter_async_context(httpx.AsyncClient(timeout=15))
         session = await stack.enter_async_context(aiohttp.ClientSession())
         transport = await stack.enter_async_context(Transport())
-        routes, gate = Wide(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
-        services = worker_context(content, Rows(), transport=transport, routes=routes, limiter=gate)
+        routes, gate = ReceiverRoutes(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
+        services = worker_context(content, NoLog(), transport=transport, routes=routes, limiter=gate)
         send = sending_activity(Webhooks(services))
 
         async def by_httpx() -> None:
@@ -213,16 +210,16 @@ async def clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
             request = Request("POST", url, headers, rendered.body, access=access)
             assert (await transport.send(request)).status == 200
 
-        async def by_us() -> None:
+        async def by_activity() -> None:
             sent = await send(delivery)
             assert sent.outcome == "delivered"
 
-        yield {"bare aiohttp": by_aiohttp, "bare httpx": by_httpx, "our transport": by_transport, "ours": by_us}
+        yield {"bare aiohttp": by_aiohttp, "bare httpx": by_httpx, "our transport": by_transport, "ours": by_activity}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Measurements."""
+    """Deliveries a second, CPU milliseconds a delivery, and the share of requests on reused connections."""
 
     rate: float
     cpu: float
@@ -230,7 +227,7 @@ class Figures:
 
 
 async def measure(send: Sender, in_flight: int, seconds: float) -> tuple[int, float, float]:
-    """Sends for some time. Returns how many, and the seconds that passed on the clock and on the processor."""
+    """Send for some seconds. Return the number of deliveries, the elapsed seconds and the CPU seconds."""
     end = time.perf_counter() + seconds
     sent = 0
 
@@ -241,19 +238,19 @@ async def measure(send: Sender, in_flight: int, seconds: float) -> tuple[int, fl
             sent += 1
 
     started, used = time.perf_counter(), time.process_time()
-    environment = attempting()  # once a lane: what the SDK does around an activity is not ours
+    environment = attempt_environment()  # once a lane, to exclude the SDK's own cost of an activity
     await asyncio.gather(*(environment.run(lane) for _ in range(in_flight)))
     return sent, time.perf_counter() - started, time.process_time() - used
 
 
 async def compare(in_flight: int, delay: int, seconds: float) -> dict[str, Figures]:
-    """All clients in turns, each against its own receiver and over connections that are open already."""
+    """Measure all clients in turns, each with its own receiver and open connections."""
     figures: dict[str, Figures] = {}
     async with AsyncExitStack() as stack:
-        ends: dict[str, tuple[Receiver, Sender]] = {}
+        ends: dict[str, tuple[EchoProcess, Sender]] = {}
         for name in CLIENTS:
-            receiver = stack.enter_context(receiving(delay, _cores()[1]))
-            ways = await stack.enter_async_context(clients(receiver.port))
+            receiver = stack.enter_context(run_receiver(delay, _cores()[1]))
+            ways = await stack.enter_async_context(open_clients(receiver.port))
             ends[name] = receiver, ways[name]
         for _, send in ends.values():
             await measure(send, in_flight, _WARM)
@@ -264,7 +261,7 @@ async def compare(in_flight: int, delay: int, seconds: float) -> dict[str, Figur
         ]
         for name, (receiver, _) in ends.items():
             sent, passed, used = map(sum, zip(*(turn[name] for turn in turns), strict=True))
-            requests, connections = receiver.counts()
+            requests, connections = receiver.stop()
             figures[name] = Figures(sent / passed, 1000 * used / sent, 1 - connections / requests)
     return figures
 
@@ -278,23 +275,23 @@ def _memory() -> float:
     return int(Path("/proc/self/statm").read_text("ascii").split()[1]) * _PAGE / 1e6
 
 
-async def rates(seconds: float, delays: Sequence[int], crowds: Sequence[int]) -> None:
-    """The table of rates."""
+async def print_rates(seconds: float, delays: Sequence[int], concurrencies: Sequence[int]) -> None:
+    """Print the table of rates."""
     say("| receiver | in flight | client | a second | CPU ms a delivery | connections reused |")
     say("|---|---|---|---|---|---|")
     for delay in delays:
-        for in_flight in crowds:
+        for in_flight in concurrencies:
             for name, got in (await compare(in_flight, delay, seconds)).items():
                 say(f"| {delay} ms | {in_flight} | {name} | {got.rate:,.0f} | {got.cpu:.2f} | {got.reused:.1%} |")
 
 
-async def memory(deliveries: int) -> None:
-    """Memory and CPU over many deliveries."""
+async def print_memory(deliveries: int) -> None:
+    """Print memory and CPU over many deliveries."""
     say("| deliveries | MB | CPU ms a delivery |")
     say("|---|---|---|")
-    with receiving(0, _cores()[1]) as receiver:
-        async with clients(receiver.port) as ways:
-            share, environment = max(deliveries // 10, 1), attempting()
+    with run_receiver(0, _cores()[1]) as receiver:
+        async with open_clients(receiver.port) as ways:
+            share, environment = max(deliveries // 10, 1), attempt_environment()
             for done in range(0, deliveries + 1, share):
                 used = time.process_time()
                 if done:
@@ -307,24 +304,25 @@ async def memory(deliveries: int) -> None:
                     await asyncio.gather(*(environment.run(lane) for _ in range(32)))
                 cost = 1000 * (time.process_time() - used) / share
                 say(f"| {done:,} | {_memory():.1f} | {cost:.2f} |" if done else f"| 0 | {_memory():.1f} | |")
-        requests, connections = receiver.counts()
+        requests, connections = receiver.stop()
     say(f"\n{requests:,} requests over {connections:,} connections")
 
 
 def main() -> None:
-    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each of the 32 measurements takes")
     parser.add_argument(
-        "--delay", type=int, choices=DELAYS, help="only with a receiver that takes so many milliseconds"
+        "--delay", type=int, choices=DELAYS, help="measure only this delay of the receiver, in milliseconds"
     )
-    parser.add_argument("--in-flight", type=int, choices=IN_FLIGHT, help="only with so many at once")
-    parser.add_argument("--memory", type=int, default=0, help="watch memory over so many deliveries instead")
+    parser.add_argument(
+        "--in-flight", type=int, choices=IN_FLIGHT, help="measure only this number of requests in flight"
+    )
+    parser.add_argument("--memory", type=int, default=0, help="measure memory over this number of deliveries instead")
     given = parser.parse_args()
     os.sched_setaffinity(0, {_cores()[0]})
     delays = DELAYS if given.delay is None else (given.delay,)
-    crowds = IN_FLIGHT if given.in_flight is None else (given.in_flight,)
-    asyncio.run(memory(given.memory) if given.memory else rates(given.seconds, delays, crowds))
+    concurrencies = IN_FLIGHT if given.in_flight is None else (given.in_flight,)
+    asyncio.run(print_memory(given.memory) if given.memory else print_rates(given.seconds, delays, concurrencies))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What asking the policies costs a message: CPU of this process and time, with and without questions to the store.
+"""The cost of checking the policies for a message: processor time and elapsed time, with and without store queries.
 
     python -m benchmarks.gate [--messages N]
 
-The store is SQLite, so that its work is in the CPU's figure. For places under caps on PostgreSQL see `claims`.
+The store is SQLite, so the processor time includes its work. For caps on PostgreSQL see `claims`.
 """
 
 from __future__ import annotations
@@ -31,36 +31,36 @@ CAPS: Final = [
     {"name": "week", "at_most": 1000, "per": "7d"},
 ]
 HASHES: Final = AddressHashes([b"k" * 32])
-WAYS: Final[dict[str, tuple[dict[str, Any], AddressHashes | None]]] = {
-    "nothing to ask": ({}, None),
+POLICY_SETS: Final[dict[str, tuple[dict[str, Any], AddressHashes | None]]] = {
+    "no policies": ({}, None),
     "quiet hours, open": ({"quiet_hours": NIGHT}, None),
     "suppressions": ({}, HASHES),
     "two caps": ({"caps": CAPS}, None),
-    "all of it": ({"quiet_hours": NIGHT, "caps": CAPS}, HASHES),
+    "all of them": ({"quiet_hours": NIGHT, "caps": CAPS}, HASHES),
 }
 
 
 async def measure(messages: int) -> None:
-    """Asks for so many messages, each of another contact, one after the other."""
-    say(f"{'':20} {'CPU µs':>8} {'ms':>7}   a message, of {messages:,}")
+    """Check messages to different contacts one after another under each set of policies, and print the cost."""
+    say(f"{'':20} {'CPU µs':>8} {'ms':>7}   per message, of {messages:,}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.yaml"
         path.write_text("scenario: a\ntrigger: segment\ntimezone: Europe/Paris\nsteps: [{sms: hi, text: hi}]\n")
         async with Store.open(f"sqlite:///{folder}/store.db") as store:
             await publish(path, store)
             content = Content(store)
-            for name, (policies, hashes) in WAYS.items():
-                held = Policies.model_validate(policies)
-                gate = PolicyGate(content, store, lambda held=held: held, hashes)
-                await asked(gate, f"{name} warm", 20)
+            for name, (policies, hashes) in POLICY_SETS.items():
+                loaded = Policies.model_validate(policies)
+                gate = PolicyGate(content, store, lambda loaded=loaded: loaded, hashes)
+                await check_messages(gate, f"{name} warm", 20)
                 cpu, began = time.process_time(), time.perf_counter()
-                await asked(gate, name, messages)
+                await check_messages(gate, name, messages)
                 cpu, took = time.process_time() - cpu, time.perf_counter() - began
                 say(f"{name:20} {cpu / messages * 1e6:8.0f} {took / messages * 1e3:7.2f}")
 
 
-async def asked(gate: PolicyGate, name: str, messages: int) -> None:
-    """All of them may leave."""
+async def check_messages(gate: PolicyGate, name: str, messages: int) -> None:
+    """Check messages, all of which the policies allow."""
     for number in range(messages):
         now = datetime.now(UTC)
         delivery = Delivery(

@@ -1,7 +1,7 @@
-"""What each hostile template costs until it ends: the processor's milliseconds, and the peak of memory.
+"""The cost of rendering each hostile template: processor time and peak memory.
 
-Run by hand, from the project's root: ``python -m benchmarks.hostile_liquid``. It fails where one takes more than half
-a second or 64 MB.
+Run by hand, from the project's root: ``python -m benchmarks.hostile_liquid``. It fails if a template takes more than
+half a second or 64 MB.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ WORK: Final[dict[str, Callable[[], object]]] = {
 }
 
 
-def ended(work: Callable[[], object]) -> str:
-    """Do it. Return its result or error in words."""
+def describe_outcome(work: Callable[[], object]) -> str:
+    """Call it. Return the reason of its template error, or "a result"."""
     try:
         work()
     except TemplateError as error:
@@ -42,11 +42,11 @@ def main() -> int:
     for name, work in WORK.items():
         gc.collect()
         start = time.thread_time()
-        outcome = ended(work)
+        outcome = describe_outcome(work)
         seconds = time.thread_time() - start
-        # In a second run, since keeping account of memory takes several times as long as the work.
+        # A second run, because tracing memory multiplies the time.
         tracemalloc.start()
-        ended(work)
+        describe_outcome(work)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         measured.append((seconds, peak / 2**20, name, outcome))

@@ -1,8 +1,9 @@
-"""What each hostile e-mail costs until it ends: the processor's milliseconds, and the peak of memory.
+"""The cost of rendering each hostile e-mail: processor time and peak memory.
 
-Run by hand, from the project's root: ``python -m benchmarks.hostile_mail``. It fails where one takes more than half a
-second or 64 MB, in the process that renders it or in the one that reads its HTML. The latter's memory is bounded by the
-operating system, and shown where it lived on; its time is that of a new process less that of one which reads nothing.
+Run by hand, from the project's root: ``python -m benchmarks.hostile_mail``. It fails if an e-mail takes more than half
+a second, or more than 64 MB in the process that renders it or in the process that reads its HTML. The operating system
+limits the memory of the reading process; it is shown only if that process survived. Time and memory of a reading
+process with an empty document are subtracted.
 """
 
 from __future__ import annotations
@@ -33,44 +34,46 @@ def cell_memory() -> float:
 
 
 def measure(html: str | None, name: str = "") -> tuple[float, float, float, str | None]:
-    """Render one, with a new process to read it.
+    """Render an e-mail, or only read some HTML, with a new reading process.
 
     Returns:
-        Seconds here, seconds there, MB there, and the result or error in words.
+        Processor seconds of this process and of the reading process, MB of the latter, and the result or error.
     """
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     start = time.thread_time()
-    ended = outcome(name) if html is None else str(CELL.work(html))
-    here = time.thread_time() - start
+    result = outcome(name) if html is None else str(CELL.work(html))
+    rendering = time.thread_time() - start
     memory = cell_memory()
     CELL.close()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    there = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return here, there, memory, ended
+    reading = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return rendering, reading, memory, result
 
 
 def main() -> int:
     """Print a line for each e-mail, the slowest first."""
     measure("")
     empty = [measure("") for _ in range(5)]
-    _, idle, bare, _ = min(empty, key=lambda one: one[1])
+    _, idle_time, idle_memory, _ = min(empty, key=lambda each: each[1])
     measured: list[tuple[float, float, float, float, str, str]] = []
     for name in MAILS:
         gc.collect()
-        here, there, memory, ended = measure(None, name)
-        # In a second run, since keeping account of memory takes several times as long as the work.
+        rendering, reading, memory, result = measure(None, name)
+        # A second run, because tracing memory multiplies the time.
         tracemalloc.start()
         outcome(name)
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        beyond = max(memory - bare, 0.0)
-        measured.append((max(there - idle, 0.0), here, beyond, peak / 2**20, name, ended or "a message"))
+        read_memory = max(memory - idle_memory, 0.0)
+        measured.append(
+            (max(reading - idle_time, 0.0), rendering, read_memory, peak / 2**20, name, result or "a message")
+        )
     measured.sort(reverse=True)
-    for there, here, beyond, peak, name, ended in measured:
-        times = f"{there * 1000:6.1f} + {here * 1000:5.1f} ms"
-        sys.stdout.write(f"{times} {beyond:5.1f} MB there {peak:5.1f} MB here  {name}: {ended}\n")
-    slowest = max(there + here for there, here, *_ in measured)
-    most = max(max(beyond, peak) for _, _, beyond, peak, *_ in measured)
+    for reading, rendering, read_memory, peak, name, result in measured:
+        times = f"{reading * 1000:6.1f} + {rendering * 1000:5.1f} ms"
+        sys.stdout.write(f"{times} {read_memory:5.1f} MB to read, {peak:5.1f} MB to render  {name}: {result}\n")
+    slowest = max(reading + rendering for reading, rendering, *_ in measured)
+    most = max(max(read_memory, peak) for _, _, read_memory, peak, *_ in measured)
     sys.stdout.write(f"{len(measured)} e-mails: {slowest * 1000:.0f} ms and {most:.1f} MB at most\n")
     return 1 if slowest > SECONDS or most > MEGABYTES else 0
 

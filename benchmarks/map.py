@@ -1,6 +1,6 @@
-"""How long the map of a large plan takes.
+"""The time to draw the map of a large plan.
 
-Run by hand, from the project's root: ``python -m benchmarks.map``. In processor time, the best and the median of many.
+Run by hand, from the project's root: ``python -m benchmarks.map``. It prints processor time, minimum and median.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--times", type=int, default=30)
-    asked = parser.parse_args()
-    plan = many(asked.steps)
-    for what, overlay in (("alone", None), ("with people at every step", crowded(plan))):
+    options = parser.parse_args()
+    plan = many(options.steps)
+    for variant, overlay in (("alone", None), ("with people at every step", crowded(plan))):
         took: list[float] = []
         size = 0
-        for _ in range(asked.times):
+        for _ in range(options.times):
             start = time.process_time()
             made = ScenarioMap(plan, "a@1") if overlay is None else ScenarioMap(plan, "a@1", overlay=overlay)
             size = len(made.svg()) + len(made.rows)
             took.append(1000 * (time.process_time() - start))
-        cost = f"{min(took):.1f} ms at best, {statistics.median(took):.1f} ms in the middle, {size / 1000:.0f} kB"
-        sys.stdout.write(f"{len(plan.steps)} steps {what}: {cost}\n")
+        cost = f"{min(took):.1f} ms minimum, {statistics.median(took):.1f} ms median, {size / 1000:.0f} kB"
+        sys.stdout.write(f"{len(plan.steps)} steps {variant}: {cost}\n")
 
 
 if __name__ == "__main__":

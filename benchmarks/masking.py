@@ -1,8 +1,8 @@
-"""The cost of masking the answer of a delivery: time for the masking alone, and for a whole delivery with and without.
+"""The cost of masking secrets in a response: the masking alone, and a whole delivery with and without it.
 
-Run by hand, from the project's folder: ``python -m benchmarks.masking``. A delivery is the whole activity without a
-network: a transport that answers immediately stands for it. Times are of the processor, the least of
-many rounds: the machine may be shared.
+Run by hand, from the project's folder: ``python -m benchmarks.masking``. A delivery is the whole activity, with a
+transport that responds immediately in place of the network. Times are processor time, the least of many rounds,
+because other programs may use the same cores.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from activities.webhook import activity
 from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import save_response
-from benchmarks.deliveries import DATA, Rows, Shelf, Wide, attempting, say
+from benchmarks.deliveries import DATA, NoLog, ReceiverRoutes, SingleVersionStore, attempt_environment, say
 from scenario.model.parts import Save
 from tests.fakes import worker_context
 
@@ -35,8 +35,8 @@ TOKEN: Final = "s3cret/t0ken+of-wax-4711"
 SECRETS: Final = {"TOKEN": TOKEN, **{f"OTHER_{number}": f"other-s3cret-{number * 7919}" for number in range(9)}}
 
 
-def order(number: int) -> dict[str, Any]:
-    """A line of an answer in which nothing was planted."""
+def make_order(number: int) -> dict[str, Any]:
+    """Return an order without secrets, one item of a response."""
     return {
         "id": number,
         "reference": f"CGX{number:05}",
@@ -48,16 +48,16 @@ def order(number: int) -> dict[str, Any]:
     }
 
 
-def listed(size: int, **more: Any) -> bytes:
-    """An answer of JSON of so many bytes."""
+def make_response(size: int, **more: Any) -> bytes:
+    """Return a JSON response of `size` bytes."""
     lines: list[dict[str, Any]] = []
     while len(made := json.dumps({**more, "orders": lines}).encode()) < size - 300:
-        lines.append(order(len(lines)))
+        lines.append(make_order(len(lines)))
     return json.dumps({**more, "orders": lines, "rest": " " * (size - len(made) - 12)}).encode()
 
 
 def cases(size: int) -> dict[str, bytes]:
-    """Answers, by content."""
+    """Return responses of about `size` bytes, by content."""
     echoed = {
         "plain": TOKEN,
         "json": json.dumps({"authorization": f"Bearer {TOKEN}"}),
@@ -68,14 +68,14 @@ def cases(size: int) -> dict[str, bytes]:
     }
     hostile = "%2525252541\\\\\\\\u0041&amp;amp;amp;" * 500
     return {
-        "nothing": listed(size),
-        "the request": listed(size, echo=echoed),
+        "nothing": make_response(size),
+        "the request": make_response(size, echo=echoed),
         "hostile": json.dumps(hostile[: size // 2]).encode(),
     }
 
 
-def microseconds(act: Callable[[], object]) -> float:
-    """Of one call, where it is called often."""
+def measure_call(act: Callable[[], object]) -> float:
+    """Return the processor time of one call in microseconds, the least of many rounds of five calls."""
     times: list[float] = []
     for _ in range(ROUNDS):
         started = time.process_time()
@@ -85,25 +85,24 @@ def microseconds(act: Callable[[], object]) -> float:
     return min(times)
 
 
-class Answering:
-    """A transport that answers immediately."""
+class InstantTransport:
+    """A transport that responds immediately."""
 
     def __init__(self, body: bytes) -> None:
         self._response = Response(200, {}, body)
 
     async def send(self, request: object) -> Response:
-        """The answer."""
         del request
         return self._response
 
 
-async def delivery(body: bytes, *, masking: bool) -> float:
-    """Microseconds of a delivery whose receiver answers so."""
-    transport: Any = Answering(body)
-    routes = Wide("http://127.0.0.1:4000")
+async def measure_delivery(body: bytes, *, masking: bool) -> float:
+    """Return the processor time of a delivery with this response in microseconds, the least of many."""
+    transport: Any = InstantTransport(body)
+    routes = ReceiverRoutes("http://127.0.0.1:4000")
     given = {"transport": transport, "secrets": lambda: SECRETS, "routes": routes}
-    webhooks = Webhooks(worker_context(Content(Shelf()), Rows(), **given))
-    environment = attempting()
+    webhooks = Webhooks(worker_context(Content(SingleVersionStore()), NoLog(), **given))
+    environment = attempt_environment()
     given = Delivery(
         id="msg_" + "0" * 32,
         scenario="bench@1",
@@ -127,22 +126,23 @@ async def delivery(body: bytes, *, masking: bool) -> float:
 
 
 def main() -> None:
-    """The command line."""
     hidden, save = redaction.known(tuple(SECRETS.values())), Save.model_validate({"as": "wax"}, by_alias=True)
-    say("| answer | holds | beginning kept, µs | `save:`, µs | of it JSON, µs |")
+    say("| response | content | excerpt, µs | `save:`, µs | of it JSON, µs |")
     say("|---|---|---|---|---|")
     for size in (2 * 1024, 16 * 1024 - 8):
         for name, body in cases(size).items():
-            beginning = microseconds(lambda body=body: redaction.excerpt(body, hidden))
+            excerpting = measure_call(lambda body=body: redaction.excerpt(body, hidden))
             response = Response(200, {}, body)
-            saving = microseconds(lambda response=response: save_response(save, response, redaction.known((TOKEN,))))
-            parsing = microseconds(lambda body=body: json.dumps(json.loads(body)))
-            say(f"| {(size + 8) // 1024} KB | {name} | {beginning:,.0f} | {saving:,.0f} | {parsing:,.0f} |")
+            saving = measure_call(lambda response=response: save_response(save, response, redaction.known((TOKEN,))))
+            parsing = measure_call(lambda body=body: json.dumps(json.loads(body)))
+            say(f"| {(size + 8) // 1024} KB | {name} | {excerpting:,.0f} | {saving:,.0f} | {parsing:,.0f} |")
     say("")
     for size in (100, 2 * 1024):
         body = cases(max(size, 400))["nothing"][:size]
-        masked, plain = (asyncio.run(delivery(body, masking=masking)) for masking in (True, False))
-        sys.stdout.write(f"a delivery answered {size} bytes: {masked:,.0f} µs, without masking {plain:,.0f} µs, ")
+        masked, plain = (asyncio.run(measure_delivery(body, masking=masking)) for masking in (True, False))
+        sys.stdout.write(
+            f"a delivery with a response of {size} bytes: {masked:,.0f} µs, without masking {plain:,.0f} µs, "
+        )
         say(f"ratio {masked / plain:.2f}")
 
 

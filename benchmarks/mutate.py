@@ -167,7 +167,7 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, str]]:
         case ast.IfExp(test, body, orelse):
             yield "other way", f"({ast.unparse(ast.IfExp(test, orelse, body))})"
         case ast.If(test) | ast.While(test):
-            pass  # by their tests
+            pass  # changes of their conditions suffice
         case ast.Return(value) if value is not None and not _is_none(value):
             yield "return nothing", "return None"
         case ast.Expr(ast.Call() | ast.Await()):
@@ -214,7 +214,7 @@ def apply(mutant: Mutant) -> None:
     """
     file, text = str(_ROOT / mutant.file), mutant.text()
     changed = {(code.co_qualname, code.co_firstlineno): code for code in _codes(compile(text, file, "exec"))}
-    gc.unfreeze()  # else the functions are not found
+    gc.unfreeze()  # so that `gc.get_objects` includes the functions
     number = 0
     for function in gc.get_objects():
         if isinstance(function, FunctionType) and function.__code__.co_filename == file:
@@ -290,12 +290,11 @@ def _until_failed(items: Sequence[pytest.Item], session: pytest.Session, output:
 
 
 def _in_fork(work: Callable[[], None], limit: float | None, watched: Path | None = None) -> str:
-    """Run something in a fork that leads a group of processes. Return ``done``, ``error`` or ``timeout``.
+    """Call `work` in a fork that leads a process group. Return ``done``, ``error`` or ``timeout``.
 
     Args:
-        work: What to run.
-        limit: Seconds after which it is killed.
-        watched: A file that it writes: it is killed if nothing is written for `_STALLED` seconds.
+        limit: Seconds after which the fork is killed.
+        watched: A file that it writes. The fork is killed if it writes nothing for `_STALLED` seconds.
     """
     child = os.fork()
     if child == 0:
@@ -304,7 +303,7 @@ def _in_fork(work: Callable[[], None], limit: float | None, watched: Path | None
         try:
             work()
             status = 0
-        except BaseException as error:  # the fork must not go on as the parent
+        except BaseException as error:  # the fork must not return to the parent's code
             sys.stderr.write(f"{error!r}\n")
         finally:
             os._exit(status)
@@ -328,11 +327,11 @@ def _in_fork(work: Callable[[], None], limit: float | None, watched: Path | None
 
 
 class Plugin:
-    """Runs mutants in the place of the tests that were collected.
+    """A pytest plugin that runs mutants instead of the collected tests.
 
     Attributes:
         chosen: The mutants.
-        known: The test that caught a mutant in an earlier run, by the mutant's id. It is run first.
+        known: The test that caught a mutant in an earlier run, by the mutant's id. It runs first.
     """
 
     def __init__(
@@ -353,7 +352,7 @@ class Plugin:
         while missing := _missing(session.items, notes):
             _in_fork(functools.partial(Reach(files).run, missing, notes), None, watched=notes)
             if len(_missing(session.items, notes)) == len(missing):
-                with notes.open("a", encoding="utf-8") as file:  # it hangs when it is traced
+                with notes.open("a", encoding="utf-8") as file:  # this test hangs if it is traced
                     file.write(json.dumps({"test": missing[0].nodeid, "seconds": 0, "lines": {}}) + "\n")
         reached = {name: note for name, note in _read(notes).items() if name in items}
         for mutant in self.chosen:
@@ -417,12 +416,17 @@ def _files(place: Path) -> list[Path]:
 def main() -> int:
     """Run mutants, and print those that survived."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("code", nargs="+", metavar="PATH[=SAMPLE]", help="files or folders to change; how many mutants")
+    parser.add_argument(
+        "code",
+        nargs="+",
+        metavar="PATH[=SAMPLE]",
+        help="files or folders to mutate, with the number of mutants to sample",
+    )
     parser.add_argument("--tests", nargs="+", required=True, help="files or folders of tests")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--same", help="a file of results: run the mutants listed there")
     parser.add_argument(
-        "--seconds", type=float, default=10, help="time for the tests of a mutant; the quickest are run"
+        "--seconds", type=float, default=10, help="time limit for the tests of a mutant; the quickest run first"
     )
     parser.add_argument("--keep-reach", action="store_true", help="use the reach that an earlier run wrote")
     parser.add_argument("--out", default="mutants.json")

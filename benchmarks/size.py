@@ -1,6 +1,6 @@
 """The size of the project and the weight of its prose: lines, modules, docstrings, names, casts, words.
 
-``python -m benchmarks.size [FOLDER]`` prints one figure a line, so that two states can be compared by ``diff``.
+``python -m benchmarks.size [FOLDER]`` prints one figure a line, so that ``diff`` can compare two states.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def documented(tree: ast.Module) -> Iterator[tuple[_Documented, ast.Constant]]:
-    """Yield what has a docstring, with it."""
+    """Yield each node with a docstring, and the docstring."""
     for node in ast.walk(tree):
         if isinstance(node, _Documented) and node.body and isinstance(node.body[0], ast.Expr):
             value = node.body[0].value

@@ -1,8 +1,8 @@
-"""What ordinary stops cost: two workers replaced one after the other, four times, while journeys run.
+"""The cost of graceful stops: one of two workers is replaced, four times, while journeys run.
 
-Run by hand, from the project's folder: ``python -m benchmarks.stops``. It reports messages held, lost or sent twice,
-how many tasks were lost with a worker that stopped, and how long deliveries and journeys waited for that.
-``--set KEY=VALUE`` changes the server's dynamic configuration.
+Run by hand, from the project's folder: ``python -m benchmarks.stops``. It prints the messages held, lost or sent twice,
+the tasks lost with a stopped worker, and the delays of deliveries and journeys. ``--set KEY=VALUE`` changes the
+server's dynamic configuration.
 """
 
 from __future__ import annotations
@@ -56,22 +56,29 @@ STEPS: Final = 4
 
 
 def say(line: str) -> None:
-    """A line of the report."""
+    """Print a line immediately."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 @dataclass
-class Tally:
-    """The contents of the histories."""
+class HistoryTally:
+    """Counts over the histories of all journeys.
+
+    Attributes:
+        outcomes: Steps, by outcome.
+        lost: Activity tasks that timed out, by activity type.
+        slowest: Longest time of an activity from scheduling to completion in seconds, by activity type.
+        tasks: Workflow tasks that timed out, by kind of timeout.
+    """
 
     outcomes: Counter[str] = field(default_factory=Counter[str])
     lost: Counter[str] = field(default_factory=Counter[str])
     slowest: Counter[str] = field(default_factory=Counter[str])
     tasks: Counter[str] = field(default_factory=Counter[str])
 
-    def read(self, events: list[HistoryEvent]) -> None:
-        """Counts one journey's."""
+    def add(self, events: list[HistoryEvent]) -> None:
+        """Count the events of one journey."""
         scheduled: dict[int, tuple[str, float]] = {}
         for event in events:
             at = event.event_time.ToMicroseconds() / 1e6
@@ -97,8 +104,8 @@ class Tally:
                     pass
 
 
-async def working(stack: AsyncExitStack, variables: dict[str, str], log: Path) -> asyncio.subprocess.Process:
-    """A worker in its own process, once it is ready."""
+async def start_worker(stack: AsyncExitStack, variables: dict[str, str], log: Path) -> asyncio.subprocess.Process:
+    """Start a worker process. Return it once it is ready."""
     with log.open("wb") as errors:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.e2e.process"), cwd=log.parent, env=variables, stderr=errors
@@ -116,7 +123,7 @@ async def working(stack: AsyncExitStack, variables: dict[str, str], log: Path) -
 
 
 async def measure(journeys: int, stops: int, pause: float) -> None:
-    """Runs it, and tells how it went."""
+    """Run journeys while workers are replaced, and print the results."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = await stack.enter_async_context(DevServer(folder / "state"))
@@ -138,7 +145,7 @@ async def measure(journeys: int, stops: int, pause: float) -> None:
             TEST_RECEIVER=receiver.url,
         )
         numbers = iter(range(1, 100))
-        workers = [await working(stack, variables, folder / f"worker-{next(numbers)}.log") for _ in range(2)]
+        workers = [await start_worker(stack, variables, folder / f"worker-{next(numbers)}.log") for _ in range(2)]
 
         handles: list[WorkflowHandle[Any, Any]] = []
         began, times = time.monotonic(), list[float]()
@@ -157,7 +164,7 @@ async def measure(journeys: int, stops: int, pause: float) -> None:
         entering = asyncio.create_task(enter())
         for _ in range(stops):
             await asyncio.sleep(2)
-            workers.append(await working(stack, variables, folder / f"worker-{next(numbers)}.log"))
+            workers.append(await start_worker(stack, variables, folder / f"worker-{next(numbers)}.log"))
             oldest, stopping = workers.pop(0), time.monotonic()
             oldest.send_signal(signal.SIGTERM)
             status = await oldest.wait()
@@ -166,7 +173,7 @@ async def measure(journeys: int, stops: int, pause: float) -> None:
         await entering
         entered = time.monotonic() - began
 
-        tally = Tally()
+        tally = HistoryTally()
         for handle in handles:
             try:
                 async with asyncio.timeout(60):
@@ -174,12 +181,12 @@ async def measure(journeys: int, stops: int, pause: float) -> None:
                 tally.outcomes.update(step["outcome"] for step in result["steps"])
             except TimeoutError:
                 tally.outcomes.update([f"held: {(await handle.query('progress')).get('waiting')}"])
-            tally.read([event async for event in handle.fetch_history_events()])
+            tally.add([event async for event in handle.fetch_history_events()])
         hooks = Counter(call.header("webhook-id") for call in receiver.requests())
         texts = Counter(json.loads(path.read_text())["id"] for path in (folder / ".scenario").rglob("*.json"))
         mails = Counter(str(mail.message["Message-ID"]) for mail in inbox.messages())
         sent = {"webhooks": hooks, "SMS": texts, "mails": mails}
-        say(f"{journeys} journeys entered in {entered:.0f} s, all over after {time.monotonic() - began:.0f} s")
+        say(f"{journeys} journeys entered in {entered:.0f} s, all ended after {time.monotonic() - began:.0f} s")
         say(f"stops took {', '.join(f'{seconds:.1f}' for seconds in times)} s")
         say(f"outcomes: {dict(tally.outcomes)}")
         say("; ".join(f"{name}: {len(ids)}, sent {sum(ids.values())} times" for name, ids in sent.items()))

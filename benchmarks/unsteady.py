@@ -1,4 +1,4 @@
-"""A scenario of three webhooks, their destination, and a receiver that fails now and then."""
+"""A scenario of three webhooks, their destination, and a receiver with intermittent failures."""
 
 from __future__ import annotations
 
@@ -42,8 +42,17 @@ destinations:
 
 
 @dataclass
-class Unsteady:
-    """A receiver that answers 503 now and then, sometimes hangs up after it has read a request, and can be down."""
+class UnsteadyReceiver:
+    """A receiver that sometimes responds 503, or drops the connection after reading a request. It can be stopped.
+
+    Attributes:
+        calls: Bodies of all requests, by delivery id.
+        taken: Ids of deliveries that it accepted, even if the sender got no response.
+        answers: Number of responses, by status; "none" if the connection was dropped.
+        times: Times of the responses 200, in seconds since 1970.
+        more: Set when a delivery was accepted.
+        numbers: Numbers of the requests, which decide the failures.
+    """
 
     port: int = field(default_factory=reserved_port)
     calls: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict[str, list[bytes]](list))
@@ -54,25 +63,24 @@ class Unsteady:
     numbers: itertools.count[int] = field(default_factory=itertools.count)
     runner: web.AppRunner | None = None
 
-    async def up(self) -> None:
-        """Begins to listen."""
+    async def start(self) -> None:
         application = web.Application()
         application.router.add_route("*", "/{path:.*}", self._receive)
         self.runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
 
-    async def down(self) -> None:
-        """Refuses connections from now on."""
+    async def stop(self) -> None:
+        """Stop listening, so that connections are refused."""
         if self.runner is not None:
             await self.runner.cleanup()
 
     async def __aenter__(self) -> Self:
-        await self.up()
+        await self.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.down()
+        await self.stop()
 
     async def _receive(self, request: web.Request) -> web.Response:
         identifier, number = request.headers["webhook-id"], next(self.numbers)
@@ -83,7 +91,7 @@ class Unsteady:
             return web.Response(status=503, body=body)
         answer = "200"
         if number % 17 == 7 and request.transport is not None:
-            request.transport.abort()  # it was read, and nobody will know
+            request.transport.abort()  # read, but the sender cannot tell
             answer = "none"
         self.answers[answer] += 1
         if answer == "200":
@@ -92,8 +100,8 @@ class Unsteady:
         self.more.set()
         return web.Response()
 
-    async def have(self, deliveries: int) -> None:
-        """Waits until so many deliveries have arrived."""
+    async def wait_for(self, deliveries: int) -> None:
+        """Wait until this number of deliveries has arrived."""
         while len(self.taken) < deliveries:
             self.more.clear()
             await self.more.wait()

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from benchmarks import capacity
-from benchmarks.deliveries import CLIENTS, attempting, clients, receiving
+from benchmarks.deliveries import CLIENTS, attempt_environment, open_clients, run_receiver
 from benchmarks.mutate import mutants
-from benchmarks.reconcile import Ended, differences
+from benchmarks.reconcile import EndedJourney, find_differences
 from runtime.store import CapClaim, Passage, Store
 from scenario.policies.caps import Cap
 from scenario.steps.delivery import delivery_id
@@ -23,11 +23,11 @@ from tests.factories import admission_request, attempt
 
 
 async def test_every_client_of_the_bench_of_deliveries_delivers() -> None:
-    with receiving(0, max(os.sched_getaffinity(0))) as receiver:
-        async with clients(receiver.port) as ways:
+    with run_receiver(0, max(os.sched_getaffinity(0))) as receiver:
+        async with open_clients(receiver.port) as ways:
             for name in CLIENTS:
-                await attempting().run(ways[name])
-        requests, _ = receiver.counts()
+                await attempt_environment().run(ways[name])
+        requests, _ = receiver.stop()
     assert requests == len(CLIENTS)
 
 
@@ -46,7 +46,7 @@ def test_the_page_on_capacity_has_the_tables_of_the_stored_run() -> None:
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 ID = delivery_id("chaos/7", "r", "first", 0)
 STEPS = [{"id": "first", "outcome": "delivered", "at": NOW.isoformat()}]
-JOURNEY = Ended("7", "chaos/7", "r", {"outcome": "finished", "steps": STEPS}, NOW + timedelta(seconds=2))
+JOURNEY = EndedJourney("7", "chaos/7", "r", {"outcome": "finished", "steps": STEPS}, NOW + timedelta(seconds=2))
 
 
 @pytest.fixture
@@ -69,11 +69,16 @@ async def store(tmp_path: Path) -> AsyncGenerator[Store]:
     [
         ({}, {ID}, []),
         ({"outcome": "exited"}, {ID}, ["chaos/7: its entry ended as finished, its history as exited"]),
-        ({}, set[str](), ["no receiver took it", "no receiver took it"]),
+        ({}, set[str](), ["no receiver accepted it", "no receiver accepted it"]),
         (
             {"steps": [{**STEPS[0], "outcome": "left"}]},
             set[str](),
-            ["has a place under caps, and did not arrive", "1 passages first left missing", "too many", "no receiver"],
+            [
+                "claims a place under a cap, but did not arrive",
+                "1 passages first left missing",
+                "too many",
+                "no receiver",
+            ],
         ),
         (
             {"steps": [*STEPS, {**STEPS[0], "id": "last", "at": (NOW + timedelta(hours=1)).isoformat()}]},
@@ -81,7 +86,7 @@ async def store(tmp_path: Path) -> AsyncGenerator[Store]:
             [
                 "its entry ended at",
                 "1 passages counted of 2",
-                "arrived, and has no place",
+                "arrived, but claims no place",
                 "passages last delivered missing",
             ],
         ),
@@ -89,6 +94,6 @@ async def store(tmp_path: Path) -> AsyncGenerator[Store]:
 )
 async def test_every_difference_is_told(store: Store, result: dict[str, Any], taken: set[str], told: list[str]) -> None:
     journey = replace(JOURNEY, result={**JOURNEY.result, **result})
-    found = await differences(store, "chaos", [journey], taken, capped=True)
+    found = await find_differences(store, "chaos", [journey], taken, capped=True)
     assert len(found) == len(told)
     assert all(part in sentence for part, sentence in zip(told, found, strict=True)), found
