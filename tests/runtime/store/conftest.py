@@ -20,7 +20,9 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 from urllib.parse import quote
 
 import psycopg
@@ -219,6 +221,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         server: Server = request.getfixturevalue("postgresql")
         with server.made() as made:
             yield made
+
+
+@pytest.fixture(autouse=True)
+def _pruning_without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of pruning follow each other at once: each would be followed by a pause nine times as long."""
+    monkeypatch.setattr("runtime.store.retention.asyncio", SimpleNamespace(sleep=AsyncMock()))
 
 
 @pytest.fixture
