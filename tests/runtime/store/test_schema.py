@@ -288,20 +288,20 @@ LARGE = (
 )
 CROWD = """
 INSERT INTO entries SELECT 'c/' || n, 'r' || n, CASE n % 1000 WHEN 0 THEN 'rare' ELSE 'c' || n % 50 END, 1, n, '', 1,
-    'order', {past}, CASE n % 500 WHEN 7 THEN NULL ELSE {past} END, 'finished' FROM generate_series(1, 8000) n;
+    'order', {past}, CASE n % 500 WHEN 7 THEN NULL ELSE {past} END, 'finished' FROM generate_series(1, 3000) n;
 INSERT INTO deliveries (delivery_id, attempt, started_at, workflow_id, run_id, scenario, version, step, channel,
     destination, contact_id, milliseconds, outcome, status, error, next_try_at, response)
     SELECT 'm' || n, 1, {past}, 'c/' || n, 'r' || n, 'c' || n % 50, 1, 'hook', 'webhook',
     'd' || n % 50, n, 12, CASE n % 1000 WHEN 0 THEN 'unknown' ELSE 'delivered' END, 200,
-    CASE n % 1000 WHEN 0 THEN 'timeout' END, NULL, CASE n % 4 WHEN 0 THEN 'thanks' END FROM generate_series(1, 8000) n;
-INSERT INTO claims SELECT 'm' || n, n, 'sms', '', 'c', {past}, 1 FROM generate_series(1, 8000) n;
-INSERT INTO passages SELECT 'c' || n % 50, 1, 'mail', 'delivered', {past}, 7 FROM generate_series(1, 8000) n;
-INSERT INTO operations SELECT n, 'skip', '{{}}', 'ann', 'why', {past}, {past}, {past} FROM generate_series(1, 2000) n;
+    CASE n % 1000 WHEN 0 THEN 'timeout' END, NULL, CASE n % 4 WHEN 0 THEN 'thanks' END FROM generate_series(1, 3000) n;
+INSERT INTO claims SELECT 'm' || n, n, 'sms', '', 'c', {past}, 1 FROM generate_series(1, 3000) n;
+INSERT INTO passages SELECT 'c' || n % 50, 1, 'mail', 'delivered', {past}, 7 FROM generate_series(1, 3000) n;
+INSERT INTO operations SELECT n, 'skip', '{{}}', 'ann', 'why', {past}, {past}, {past} FROM generate_series(1, 1000) n;
 INSERT INTO operation_items (operation_id, number, workflow_id)
-    SELECT n % 2000, n, 'c/' || n FROM generate_series(1, 8000) n;
-INSERT INTO soft_bounces SELECT 'email', n, 'm' || n, {past} FROM generate_series(1, 8000) n;
-INSERT INTO suppressions SELECT 'email', n, 'unsub', {past}, '', '' FROM generate_series(1, 8000) n;
-INSERT INTO contact_keys SELECT n, 'c' || n, 'wrapped', {past} FROM generate_series(1, 8000) n;
+    SELECT n % 1000, n, 'c/' || n FROM generate_series(1, 3000) n;
+INSERT INTO soft_bounces SELECT 'email', n, 'm' || n, {past} FROM generate_series(1, 3000) n;
+INSERT INTO suppressions SELECT 'email', n, 'unsub', {past}, '', '' FROM generate_series(1, 3000) n;
+INSERT INTO contact_keys SELECT n, 'c' || n, 'wrapped', {past} FROM generate_series(1, 3000) n;
 ANALYZE;
 """.format(past="timestamptz '2026-03-28 00:00Z' - n * interval '1 h'")
 
