@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from scenario.check.check import check
 from scenario.check.variables import roots
 from scenario.errors import TemplateError
 from scenario.liquid.analysis.fields import ENGINES
@@ -272,3 +273,55 @@ def test_every_code_is_documented() -> None:
     used = {code for path in source for code in CODE.findall(path.read_text())}
     assert len(used) > 15
     assert {code for code in used if f"`{code}`" not in document} == set()
+
+
+# ---- what is wrong with conditions, with what to write instead, at the place where it is written
+
+
+ROOTS = roots("order", event=True)
+
+CONDITIONS = Path(__file__).parent / "conditions.txt"
+"""Conditions, and below each what is wrong with it."""
+
+
+def cases() -> list[tuple[str, list[str]]]:
+    found: list[tuple[str, list[str]]] = []
+    for line in CONDITIONS.read_text().splitlines():
+        if line.startswith(" "):
+            found[-1][1].append(line.strip())
+        else:
+            found.append((line, []))
+    return found
+
+
+@pytest.mark.parametrize(("condition", "findings"), cases(), ids=[condition for condition, _ in cases()])
+def test_a_mistake_is_told_at_its_place_with_what_to_write(condition: str, findings: list[str]) -> None:
+    found = lint(condition, kind="condition", schema=ROOTS)
+    assert [f"{one.column} {one.code}: {one.message}" for one in found] == findings
+    assert all(one.severity == "error" for one in found)
+
+
+def test_in_a_template_that_may_be_from_elsewhere_what_is_always_so_is_a_warning() -> None:
+    source = (
+        "{% if order.currency == 'EUR' and order.total_price or contact.id %}{% endif %}"
+        "{% if contact.lists %}{% endif %}"
+        "{% unless order.total_price == '3' or 'b' %}{% elsif contact.lists contains 'x' && now %}{% endunless %}"
+    )
+    assert [f"{one.column} {one.severity} {one.code}" for one in lint(source, kind="text", schema=ROOTS)] == [
+        "31 warning mixed-logic",
+        "141 warning comparison",
+        "151 warning constant",
+        "193 error foreign-word",
+    ]
+
+
+@pytest.mark.parametrize(
+    "written", ["!contact.custom.vip", "! contact.custom.vip", "!contact.vip and contact.id", "!(contact.id)"]
+)
+def test_an_exclamation_mark_that_yaml_takes_for_itself_is_one_finding(written: str) -> None:
+    text = f"scenario: a\ntrigger: order\nentry:\n  if: {written}\nsteps:\n  - exit: x\n"
+    found = [str(one) for one in check(text).findings if "no field 'vip'" not in str(one)]
+    assert found == [
+        "scenario.yaml:4:7: error tag: YAML takes '!' for a tag: write 'not' in a condition, "
+        "or put a text that begins with '!' in quotes"
+    ]
