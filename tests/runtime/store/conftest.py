@@ -205,22 +205,20 @@ def postgresql() -> Iterator[Server]:
 
 
 @pytest.fixture
-def postgresql_url(postgresql: Server) -> str:
-    """An empty database, for what only a server does."""
-    return postgresql.schema()
+def postgresql_url(request: pytest.FixtureRequest, postgresql: Server) -> Iterator[str]:
+    """A database without rows, which may have its tables already unless the migrations are to run."""
+    if "_migrating" in request.fixturenames:
+        yield postgresql.schema()
+    else:
+        with postgresql.made() as made:
+            yield made
 
 
 @pytest.fixture
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database; in tests that ask for `store`, one that may have its tables already."""
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if getattr(request, "param", "sqlite") == "sqlite":
-        yield f"sqlite+aiosqlite:///{tmp_path}/new/store.db"
-    elif "store" not in request.fixturenames:
-        yield request.getfixturevalue("postgresql_url")
-    else:
-        server: Server = request.getfixturevalue("postgresql")
-        with server.made() as made:
-            yield made
+        return f"sqlite+aiosqlite:///{tmp_path}/new/store.db"
+    return request.getfixturevalue("postgresql_url")
 
 
 @pytest.fixture(autouse=True)

@@ -219,7 +219,7 @@ def taken_over(contact: str) -> AdmissionRequest:
 
 
 @both
-async def test_many_are_admitted_as_each_would_be_alone(url: str) -> None:
+async def test_many_are_admitted_as_each_would_be_alone(store: Store) -> None:
     many = [
         line("1", branches={"a": "é\x00"}, goal_until=LATER),
         line("2", outcome="control", reason="for comparison"),
@@ -229,20 +229,19 @@ async def test_many_are_admitted_as_each_would_be_alone(url: str) -> None:
     ]
     found = list[Any]()
     for at_once in (True, False):
-        async with Store.open(url) as store:
-            name = "many" if at_once else "one"
-            asking = [replace(one, scenario=name, workflow_id=f"{name}/{one.contact_id}/sale") for one in many]
-            await store.admit(replace(asking[2], run_id="before", root=None))
-            await store.admit(replace(asking[3], run_id="before", root=None, now=NOW - timedelta(hours=1)))
-            await store.depart(asking[3].workflow_id, "before", "finished", None, NOW)
-            answers = await store.admit_many(asking) if at_once else [await store.admit(one) for one in asking]
-            rows = sorted(await store.entries(scenario=name), key=lambda entry: (entry.contact_id, entry.run_id))
-            found.append(
-                [
-                    [replace(one, workflow_id="") if isinstance(one, AlreadyEntered) else one for one in answers],
-                    [replace(row, scenario="", workflow_id="") for row in rows],
-                ]
-            )
+        name = "many" if at_once else "one"
+        asking = [replace(one, scenario=name, workflow_id=f"{name}/{one.contact_id}/sale") for one in many]
+        await store.admit(replace(asking[2], run_id="before", root=None))
+        await store.admit(replace(asking[3], run_id="before", root=None, now=NOW - timedelta(hours=1)))
+        await store.depart(asking[3].workflow_id, "before", "finished", None, NOW)
+        answers = await store.admit_many(asking) if at_once else [await store.admit(one) for one in asking]
+        rows = sorted(await store.entries(scenario=name), key=lambda entry: (entry.contact_id, entry.run_id))
+        found.append(
+            [
+                [replace(one, workflow_id="") if isinstance(one, AlreadyEntered) else one for one in answers],
+                [replace(row, scenario="", workflow_id="") for row in rows],
+            ]
+        )
     assert found[0] == found[1]
     assert [type(one) for one in found[0][0][2:4]] == [AlreadyEntered, AlreadyEntered]
 
@@ -298,33 +297,32 @@ def ended(number: int, contact: str, *steps: Passage) -> LineEnd:
 
 
 @both
-async def test_a_line_ends_with_its_entry_and_its_steps_once(url: str) -> None:
+async def test_a_line_ends_with_its_entry_and_its_steps_once(store: Store) -> None:
     split, mail = Passage(1, "split", "a", LATER), Passage(1, "mail", "delivered", LATER)
-    async with Store.open(url) as store:
-        lines = [CampaignItem(line=n, contact_id=f"{n}", entry="e") for n in range(1, 5)]
-        await store.add_campaign_items("sale", lines)
-        await store.admit_many([line("1"), line("2"), line("3")])
-        assert sorted(await store.mark_campaign_lines("sale", [1, 2, 3])) == [1, 2, 3]
-        assert await store.mark_campaign_lines("sale", [1]) == []
-        await store.put_back_campaign_lines("sale", [3], [("welcome/3/sale", "r3"), ("welcome/1/sale", "other")])
-        assert {entry.contact_id for entry in await store.entries(running=True)} == {"1", "2"}
-        await store.admit_many([line("3")])
-        ends = [ended(1, "1", split, mail), ended(2, "2", mail), LineEnd(4, "refused", "'why'")]
-        for _ in range(2):
-            await store.end_campaign_lines("sale", ends, LATER)
-        await store.end_campaign_lines("sale", [LineEnd(1, "held")], LATER)  # the first counts
-        items = await store.campaign_items("sale")
-        assert [(item.outcome, item.reason, item.entry, item.marked, item.answered_at) for item in items] == [
-            ("delivered", None, None, True, LATER),
-            ("delivered", None, None, True, LATER),
-            (None, None, "e", False, None),
-            ("refused", "'why'", None, False, LATER),
-        ]
-        entries = {entry.contact_id: entry for entry in await store.entries()}
-        assert [(one.outcome, one.ended_at, one.counted_passages) for one in map(entries.__getitem__, "123")] == [
-            ("finished", LATER, 2),
-            ("finished", LATER, 1),
-            (None, None, 0),
-        ]
-        counts = await store.passage_counts("welcome", NOW)
-        assert [(one.step, one.outcome, one.total) for one in counts] == [("mail", "delivered", 2), ("split", "a", 1)]
+    lines = [CampaignItem(line=n, contact_id=f"{n}", entry="e") for n in range(1, 5)]
+    await store.add_campaign_items("sale", lines)
+    await store.admit_many([line("1"), line("2"), line("3")])
+    assert sorted(await store.mark_campaign_lines("sale", [1, 2, 3])) == [1, 2, 3]
+    assert await store.mark_campaign_lines("sale", [1]) == []
+    await store.put_back_campaign_lines("sale", [3], [("welcome/3/sale", "r3"), ("welcome/1/sale", "other")])
+    assert {entry.contact_id for entry in await store.entries(running=True)} == {"1", "2"}
+    await store.admit_many([line("3")])
+    ends = [ended(1, "1", split, mail), ended(2, "2", mail), LineEnd(4, "refused", "'why'")]
+    for _ in range(2):
+        await store.end_campaign_lines("sale", ends, LATER)
+    await store.end_campaign_lines("sale", [LineEnd(1, "held")], LATER)  # the first counts
+    items = await store.campaign_items("sale")
+    assert [(item.outcome, item.reason, item.entry, item.marked, item.answered_at) for item in items] == [
+        ("delivered", None, None, True, LATER),
+        ("delivered", None, None, True, LATER),
+        (None, None, "e", False, None),
+        ("refused", "'why'", None, False, LATER),
+    ]
+    entries = {entry.contact_id: entry for entry in await store.entries()}
+    assert [(one.outcome, one.ended_at, one.counted_passages) for one in map(entries.__getitem__, "123")] == [
+        ("finished", LATER, 2),
+        ("finished", LATER, 1),
+        (None, None, 0),
+    ]
+    counts = await store.passage_counts("welcome", NOW)
+    assert [(one.step, one.outcome, one.total) for one in counts] == [("mail", "delivered", 2), ("split", "a", 1)]
