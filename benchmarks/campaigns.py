@@ -118,7 +118,11 @@ class Bench:
         return (stored.loaded_at - stored.created_at).total_seconds()
 
     async def wait_until_ended(self, name: str, lines: int, memory: list[float]) -> float:
-        """Wait for a campaign's end. Return the seconds since its lines were stored. Record the gateway's MB."""
+        """Wait for a campaign's end. Return the seconds since its lines were stored.
+
+        Args:
+            memory: The gateway's memory in MB is appended to it.
+        """
         while (stored := await self.store.stored_campaign(name)) is None or stored.ended_at is None:
             memory.append(rss(self.gateway.pid))
             await asyncio.sleep(_POLL_INTERVAL)

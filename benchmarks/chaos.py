@@ -84,7 +84,7 @@ EXIT_DIGIT: Final = 5
 OUTAGE_ENTRIES: Final = 5
 """Number of contacts that enter through the API while the database is away."""
 PENDING_REQUESTS: Final = ("gone", "leave", "change")
-"""Requests for contacts that enter while no worker runs: an exit event, an operation, a change of the contact."""
+"""Requests that are accepted while no worker runs: an exit event, an operation, a change of the contact."""
 REQUEST_CONTACTS: Final = 3
 """Number of contacts for each of `PENDING_REQUESTS`."""
 WORKERLESS_ENTRIES: Final = REQUEST_CONTACTS * len(PENDING_REQUESTS)
@@ -285,7 +285,7 @@ class ChaosRun:
 
 
 async def retry(what: Callable[[], Awaitable[Any]], patience: float = 300.0) -> Any:
-    """Call a function until it succeeds. Raise its error after `patience` seconds."""
+    """Call a function again while a server is away. Raise its error after `patience` seconds."""
     end = time.monotonic() + patience
     while True:
         try:
@@ -583,7 +583,7 @@ async def prune(run: ChaosRun) -> None:
 
 
 async def wait_for_journeys(run: ChaosRun) -> Counter[tuple[tuple[str, str], ...]]:
-    """Wait for the end of all journeys but the erased contact's. Return the paths of those without an exit, counted."""
+    """Wait for the end of all journeys but the erased contact's. Count the paths of those without an exit."""
     paths = Counter[tuple[tuple[str, str], ...]]()
     await run.wait_for_share(DATABASE_OUTAGE)
     while len(run.journeys) < run.number or not run.erased:

@@ -35,8 +35,10 @@ CAPS: Final = [
     Cap.model_validate({"name": "week", "at_most": 4, "per": "7d"}),
 ]
 CONTACTS: Final = 100
+"""Contacts with too many claims, in a round."""
 CONCURRENT: Final = 20
 CLAIMS: Final = 100
+"""Claims of contacts with free places, in a round."""
 ROUNDS: Final = 50
 CONTENTION_ROUNDS: Final = 5
 
