@@ -1,7 +1,5 @@
 """The processes that check and preview: no key keeps another from them, and what hurts one hurts nobody else."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """The command line run in this process, with a stand-in for Temporal and the store where no server is needed."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping

@@ -1,7 +1,5 @@
 """One of everything that commands and pages show."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Checking, describing and publishing scenario files."""
 
-from __future__ import annotations
-
 import json
 import re
 import sys

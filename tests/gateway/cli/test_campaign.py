@@ -1,7 +1,5 @@
 """Campaigns from the command line."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
@@ -85,9 +83,6 @@ class Campaigns:
             raise NotFound(f"there is no campaign '{name}'")
         return self.view
 
-    async def list(self, _: object, page: PageRequest) -> PageView[CampaignView]:
-        return PageView(items=[self.view] if self.asked != ["empty"] else [], next=None)
-
     async def all_lines(self, _: object, name: str, outcome: str | None) -> AsyncGenerator[list[CampaignLineView]]:
         self.asked.append((name, outcome))
         yield LINES[:1]
@@ -96,6 +91,9 @@ class Campaigns:
     async def change(self, _: object, name: str, change: str, **more: Any) -> CampaignView:
         self.asked.append((name, change, more))
         return self.view
+
+    async def list(self, _: object, page: PageRequest) -> PageView[CampaignView]:
+        return PageView(items=[self.view] if self.asked != ["empty"] else [], next=None)
 
 
 @pytest.fixture

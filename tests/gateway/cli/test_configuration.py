@@ -1,7 +1,5 @@
 """`scenario destinations` and `scenario policies`, and what other commands make of the same files."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

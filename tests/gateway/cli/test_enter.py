@@ -1,7 +1,5 @@
 """Entering one contact or many, from files too, and telling journeys of events."""
 
-from __future__ import annotations
-
 import asyncio
 import io
 import json

@@ -1,7 +1,5 @@
 """Erasing a contact from the command line, and changing the keys that wrap."""
 
-from __future__ import annotations
-
 import base64
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """Errors that commands have in common, each as one sentence: no server, no store, no such file, wrong arguments."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The commands that start everything themselves, and what tells the local receiver how to answer."""
 
-from __future__ import annotations
-
 import sys
 from datetime import UTC, datetime
 from pathlib import Path

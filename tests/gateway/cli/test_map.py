@@ -1,7 +1,5 @@
 """Maps on the command line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from xml.etree import ElementTree
 

@@ -1,7 +1,5 @@
 """Operations on one journey and on many: which, how fast, asked before, counted afterwards."""
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import sys

@@ -1,7 +1,5 @@
 """Previews on a terminal and for programs."""
 
-from __future__ import annotations
-
 import json
 import re
 import shlex

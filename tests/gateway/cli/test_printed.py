@@ -1,7 +1,5 @@
 """What commands print about one of everything: to people in `printed.txt`, to programs in `json.json`, a contract."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

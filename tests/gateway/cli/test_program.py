@@ -1,7 +1,5 @@
 """The command line as a process: sentences, exit statuses, what it loads."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

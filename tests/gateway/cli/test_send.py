@@ -1,7 +1,5 @@
 """The command that sends one message for real: what leaves, what is shown of it, and what came of it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

@@ -1,7 +1,5 @@
 """Looking at journeys, deliveries and everything that runs, for people and for programs."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

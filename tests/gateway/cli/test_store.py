@@ -1,7 +1,5 @@
 """Commands about the store: its tables, keys, what is old in it, held events, and its comparison with Temporal."""
 
-from __future__ import annotations
-
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +49,7 @@ class Comparison:
         )
         self.given: dict[str, Any] = {}
 
-    def __call__(self, _: Any, **given: Any) -> Comparison:
+    def __call__(self, _: Any, **given: Any) -> "Comparison":
         self.given = given
         self.result.repair = given["repair"]
         return self

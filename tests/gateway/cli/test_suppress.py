@@ -1,7 +1,5 @@
 """Addresses that must not be written to, from the command line: none of them is kept, shown or quoted."""
 
-from __future__ import annotations
-
 import base64
 import io
 import sys

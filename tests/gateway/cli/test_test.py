@@ -1,7 +1,5 @@
 """The command that runs cases."""
 
-from __future__ import annotations
-
 import errno
 from pathlib import Path
 from xml.etree import ElementTree

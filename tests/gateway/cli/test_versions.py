@@ -1,7 +1,5 @@
 """What is published, what admits nobody, and putting journeys into another version."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The codec server: decodes for who has a key, and lets scripts of named origins ask."""
 
-from __future__ import annotations
-
 import base64
 import json
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """The lines that `scenario dev` prints, how what it starts ends, and the keys that it keeps."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import logging

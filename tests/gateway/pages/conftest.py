@@ -1,7 +1,5 @@
 """Pages over a real store, as a browser without JavaScript sees them, and as no page may be."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager

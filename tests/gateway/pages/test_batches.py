@@ -1,7 +1,5 @@
 """The pages of batch calls, of audiences at other systems, and of outgoing events."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from urllib.parse import quote
 

@@ -1,7 +1,5 @@
 """One timeline of a contact, over all its journeys; the form that finds it, and the one that erases it."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """The page of deliveries, and that of one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The page of destinations, and how deliveries to one are retuned."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The page of held journeys, and how they are operated from there."""
 
-from __future__ import annotations
-
 import pytest
 
 from gateway.service.held import GROUPS, HeldGroupKey

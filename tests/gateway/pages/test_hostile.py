@@ -1,7 +1,5 @@
 """What others have made up is text on every page, and what is of other scenarios is on no page of a limited key."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The list of journeys, by the store or by search, and the page of one: what it says, what its forms do."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """The pages of operations on many journeys."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

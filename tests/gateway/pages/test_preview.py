@@ -1,7 +1,5 @@
 """The page that previews a scenario, and sends one message of it as a test."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping

@@ -1,7 +1,5 @@
 """The page that checks, compares and publishes a scenario."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from html import unescape
 

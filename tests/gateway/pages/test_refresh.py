@@ -1,7 +1,5 @@
 """The first page, what the script gets when it refreshes a part of one, and how pages are compressed."""
 
-from __future__ import annotations
-
 import json
 
 from gateway.service.held import HeldGroupKey

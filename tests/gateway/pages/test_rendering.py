@@ -1,7 +1,5 @@
 """Words of pages."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from urllib.parse import unquote, urljoin, urlsplit
 

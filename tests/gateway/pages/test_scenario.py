@@ -1,7 +1,5 @@
 """The pages of scenarios: all of them, one with its map, its results, and operations on its journeys."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

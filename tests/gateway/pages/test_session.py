@@ -1,7 +1,5 @@
 """Who gets to see a page, whose forms are taken, and that slow ones take the places of their key alone."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import sqlite3
