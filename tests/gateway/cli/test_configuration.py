@@ -7,7 +7,7 @@ import pytest
 
 from runtime.settings import Settings
 from tests.fakes import Ran
-from tests.gateway.cli.conftest import Client, Run
+from tests.gateway.cli.conftest import Run
 from tests.gateway.cli.test_printed import POLICIES
 
 KEY = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -98,12 +98,6 @@ def test_programs_get_the_same_as_json(run: Run, monkeypatch: pytest.MonkeyPatch
     assert ran.json["destinations"][0].items() >= wanted.items()
 
 
-def test_without_a_file_it_says_which_setting_is_missing(run: Run):
-    said = "scenario: name a file, or set SCENARIO_{}\n"
-    assert run("destinations") == Ran(1, "", said.format("DESTINATIONS"))
-    assert run("policies") == Ran(1, "", said.format("POLICIES"))
-
-
 def test_check_finds_a_destination_that_is_not_in_the_file(run: Run, monkeypatch: pytest.MonkeyPatch):
     unknown = "told.yaml:5:9: error unknown-destination: there is no destination 'waxx': did you mean 'wax'?\n"
     assert run("check", "told.yaml", "--destinations", "destinations.yaml").out == unknown
@@ -131,16 +125,6 @@ def test_a_secret_that_may_not_go_there_stands_in_the_way(run: Run, command: str
         "told.yaml:7:48: error secret: the secret TOKEN may not go to destination 'wax': "
         "list it under its 'secrets' in destinations.yaml\n"
     )
-
-
-def test_where_none_is_left_alone_it_says_so(run: Run, client: Client):
-    said = "no delivery waits for a retry; no destination is known to be left alone\n"
-    assert run("destinations", "--now") == Ran(0, "", said)
-
-
-def test_where_nothing_is_set_it_says_so(run: Run):
-    Path("policies.yaml").write_text("caps: []")
-    assert run("policies", "policies.yaml") == Ran(0, "", "nothing is set: no quiet hours, no holdout, no caps\n")
 
 
 @pytest.mark.parametrize(

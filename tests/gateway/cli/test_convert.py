@@ -68,17 +68,3 @@ def test_a_sample_tells_the_names_of_custom_fields(run: Run, tmp_path: Path):
     (tmp_path / "contact.json").write_text(json.dumps({"custom_fields": [{"id": 1, "name": "vip", "value": "1"}]}))
     ran = run("convert", "a.txt", "--sample", "contact.json")
     assert ran == Ran(0, "{{ contact.custom.vip }} {{ contact.custom.vip }}", "")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["latin.txt"], "scenario: latin.txt is not UTF-8: save it as UTF-8\n"),
-        (["a.txt", "--output", "no/b.txt"], "scenario: no/b.txt cannot be written: no such file or directory\n"),
-        (["a.txt", "--sample", "a.txt"], "scenario: a.txt is not JSON (line 1, column 1): a value is missing\n"),
-    ],
-)
-def test_what_cannot_be_done_is_one_sentence(run: Run, tmp_path: Path, arguments: list[str], said: str):
-    (tmp_path / "a.txt").write_text("a")
-    (tmp_path / "latin.txt").write_bytes(b"\xe9")
-    assert run("convert", *arguments) == Ran(1, "", said)

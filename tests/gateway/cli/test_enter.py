@@ -238,20 +238,6 @@ def test_of_a_contact_whom_nobody_knows_the_status_is_1(run: Run, client: Client
     assert run(command, "7", name) == Ran(1, "", f"scenario: {said}\n")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["event", "7", "go !"], "'name' must be an event's name, such as whatsapp.replied"),
-        (["event", "7", "x", "--properties", "[1]"], "--properties is not a JSON object: write an object such as '{"),
-        (["change", "7", "[]"], "the change is not a JSON object: write an object such as "),
-    ],
-)
-def test_what_no_journey_would_take_is_refused(run: Run, client: Client, arguments: list[str], said: str):
-    ran = run(*arguments)
-    assert (ran.status, ran.out, client.asked) == (1, "", [])
-    assert ran.err.startswith(f"scenario: {said}")
-
-
 WANTED = "an entry is a JSON object with 'scenario', 'contact' and 'trigger'"
 
 BAD = {

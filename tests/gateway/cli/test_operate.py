@@ -213,20 +213,3 @@ def test_a_dry_run_of_retune_looks_up_a_few_of_many_and_says_so(run: Run, client
         "scenario: 20,000 more journeys may have a delivery without an attempt so far: the operation checks each of "
         "them"
     )
-
-
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ("", "name what to change: an interval, the coefficient, the attempts or the deadline"),
-        ("--backoff-coefficient 0.5", "the backoff coefficient must be from 1 to 100"),
-        ("--backoff-coefficient nan", "the backoff coefficient must be from 1 to 100"),
-        ("--deadline -1d", "the deadline must be greater than zero"),
-        ("--maximum-attempts 2147483648", "the number of attempts must be from 0, which means no limit, to 2147483647"),
-        ("--initial-interval 1h --maximum-interval 1m", "the initial interval cannot be longer than the maximum in"),
-    ],
-)
-def test_a_policy_that_makes_no_sense_is_refused(run: Run, client: Client, options: str, said: str):
-    ran = run("retune", "wax", "--reason", "x", *options.split())
-    assert (ran.status, client.asked) == (1, [])
-    assert ran.err.startswith(f"scenario: {said}")

@@ -177,13 +177,6 @@ def test_they_are_listed_with_what_became_of_them(run: Run, stored: Stored):
     assert states == {first: "revoked", second: "good"}
 
 
-@pytest.mark.usefixtures("empty")
-def test_of_no_key_there_is_nothing_to_list_and_to_revoke(run: Run):
-    assert run("keys", "list") == Ran(0, "", "there are no keys: 'scenario keys create' makes one\n")
-    said = "scenario: there is no key of this id: 'scenario keys list' lists all keys\n"
-    assert run("keys", "revoke", "sr_nearly_the_key") == Ran(1, "", said)
-
-
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
@@ -321,16 +314,3 @@ def test_batch_calls_are_printed(run: Run, stored: Stored):
     assert cells(shown)[-2:] == [["1", "c1", "sync/c1", "pending"], ["2", "c2", "sync/c2", "refused", "207", "unknown"]]
     [refused] = run("batch", "show", "batch-1", "--outcome", "refused", "--format", "json").json["items"]
     assert (refused["contact"], refused["status"], refused["reason"]) == ("c2", 207, "unknown")
-
-
-@pytest.mark.parametrize(
-    ("group", "said"),
-    [
-        ("outgoing", "no subscription ever sent an event\n"),
-        ("audience", "no audience was ever changed\n"),
-        ("batch", "there was no batch call yet\n"),
-    ],
-)
-def test_an_empty_list_says_so(run: Run, stored: Stored, group: str, said: str):
-    stored(lambda store: store.stored_operations())
-    assert run(group, "list") == Ran(0, "", said)

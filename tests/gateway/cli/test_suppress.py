@@ -66,27 +66,6 @@ def test_a_list_is_unsubscribed_from(suppress: Run, suppressed: Suppressed):
     assert suppress(ADA, "--remove").out == "no longer suppressed by email: unsub newsletter\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["0612345678", "--channel", "sms"], "the number is not international"),
-        (["ada"], "the address is neither an e-mail address nor an international number such as +33612345678"),
-        (
-            [ADA, "--source", "stop"],
-            "'stop' suppresses nothing by email: it is one of custom, unsub, soft, bounce or fbl",
-        ),
-        ([ADA, "--scope", "newsletter"], "'custom' stops everything to an address: only 'unsub' has a scope"),
-        ([ADA, "--channel", "pigeon"], "'pigeon' is no channel with addresses: it is one of email or sms"),
-        (["--export", "none/x.csv"], "none/x.csv cannot be written: no such file or directory"),
-    ],
-)
-def test_what_cannot_be_done_is_said_in_a_sentence(
-    suppress: Run, suppressed: Suppressed, arguments: list[str], said: str
-):
-    assert suppress(*arguments) == Ran(1, "", f"scenario: {said}\n")
-    assert suppressed() == []
-
-
 def test_without_a_key_it_says_which_setting_is_missing(suppress: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("SCENARIO_SUPPRESSION_KEY")
     missing = "scenario: suppressions are not configured: set SCENARIO_SUPPRESSION_KEY here, as for the workers\n"
@@ -115,7 +94,6 @@ def test_they_are_listed_by_their_hashes(suppress: Run, suppressed: Suppressed, 
         (("--limit", "1"), ["unsub"]),
     ):
         assert [one["source"] for one in suppress("--list", *options, "--format", "json").json] == sources
-    assert suppress("bob@example.com", "--list").err == "nothing is suppressed\n"
 
 
 def test_a_file_is_brought_in_line_by_line(suppress: Run, suppressed: Suppressed, tmp_path: Path):
