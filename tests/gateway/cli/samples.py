@@ -10,6 +10,7 @@ from gateway.campaigns.survey import Estimate
 from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.migration import MigrationForecast, StepPopulation
 from gateway.operations.retry_policy import PendingDelivery
+from gateway.reconcile.reconcile import Discrepancy, Kind
 from gateway.service.campaign_views import CampaignLineView, CampaignView
 from gateway.service.destinations import DestinationNow
 from gateway.service.erasures import ErasureView
@@ -171,6 +172,13 @@ STATS: Final = StatsView(
         )
     ],
 )
+_UNSEARCHED: Final = {"now": None, "is_newest": False, "steps": [one.model_copy(update={"now": None}) for one in STEPS]}
+UNSEARCHED: Final = STATS.model_copy(
+    update={
+        "versions": [STATS.versions[0].model_copy(update=_UNSEARCHED)],
+        "trouble": "the Temporal server has no search: nobody knows",
+    }
+)
 _DAYS: Final = date(2026, 3, 30), date(2026, 3, 31)
 _SENT: Final = [
     DayView(day=day, outcomes=outcomes)
@@ -216,6 +224,26 @@ RESULTS: Final = ResultsView(
     open=180,
     control_mismatch=None,
     comparisons=[Comparison(split="subject", arms=ARMS, baseline="control", undrawn=3)],
+)
+WITHOUT_GOAL: Final[dict[str, Any]] = {
+    "goal": None,
+    "comparisons": [Comparison(split=None, arms=[Arm(name="all")], baseline=None)],
+}
+DOUBTFUL: Final[dict[str, Any]] = {
+    "goal": RESULTS.goal and RESULTS.goal.model_copy(update={"value": None, "within": timedelta(days=7)}),
+    "comparisons": [Comparison(split="subject", arms=[Arm(name="a")], baseline=None, mismatch=7e-79)],
+    "is_same_goal": False,
+    "goalless": 7,
+    "control_mismatch": 4e-8,
+    "open": 0,
+    "versions": [1, 3],
+    "entered": 3109,
+    "contacts": 1984,
+}
+UNADMITTED: Final = Discrepancy(kind=Kind.UNADMITTED, id="wishes/8/K8", run="r2", store="acknowledged", repaired=True)
+LOST: Final = Discrepancy(kind=Kind.LOST, id="wishes/9/K9", run="r1", store="running")
+UNREADABLE: Final = Discrepancy(
+    kind=Kind.UNKNOWN, id="wishes/7/K7", run="r3", temporal="running", trouble="it is unreadable"
 )
 WHY: Final = WhyView(
     contact="7",

@@ -6,13 +6,16 @@ import re
 import shlex
 import sys
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway.cli.output import Table, progress
+from gateway.reconcile.reconcile import MissingVersion, Reconciliation
 from gateway.service.results import ResultsView
+from gateway.service.stats import StatsView
 from runtime.api_keys import ApiKey
 from runtime.store import Closure, Store
 from tests.fakes import Ran, Terminal
@@ -20,6 +23,9 @@ from tests.gateway.cli import samples
 from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.test_campaign import Campaigns
 from tests.gateway.journey import START
+from tests.gateway.service.test_outgoing import held
+from tests.runtime.store.test_batches import BATCH, item
+from tests.runtime.store.test_memberships import VIP, membership
 
 TEXT, JSON = (Path(__file__).with_name(name) for name in ("printed.txt", "json.json"))
 COMMANDS = (
@@ -28,8 +34,13 @@ COMMANDS = (
     *("destinations --now", "policies policies.yaml", "erasures", "erasures e1", "campaign list"),
     *("campaign show advent", "campaign results advent", "migrate a --dry-run"),
     *("retry --destination wax --reason x --dry-run", "retune wax --deadline 5d --reason x --dry-run"),
-    "erase 7 --operator ann --reason x --wait",
+    *("erase 7 --operator ann --reason x --wait", "results sale", "results sale --version 1", "stats sale --version 3"),
+    *("outgoing list", "outgoing show crm", "audience list", "audience show vip", "batch list"),
+    *("batch show batch-1", "batch show batch-1 --outcome refused", f"store reconcile --since {START:%FT%H:%MZ}"),
+    *("store reconcile", "store reconcile --repair", "store reconcile --repair --rate 5 --verbose"),
 )
+LINES = ("campaign results", "store reconcile")
+"""Commands whose JSON is one object a line."""
 POLICIES = """
 quiet_hours: {from: "21:00", to: "08:00", days_off: [sun, FR], channels: [sms, wax], spread: 15m}
 holdout: {share: 5, seed: 2026-q4}
@@ -39,7 +50,43 @@ caps:
 """
 
 
+class Reconciler:
+    """Finds nothing since a time, at a low rate what is repaired, and otherwise all that may differ."""
+
+    def __init__(self, _: object, *, repair: bool, since: datetime | None, rate: float, **given: Any) -> None:
+        sums = {"running_in_store": 1204, "running_in_temporal": 1200, "ended_in_temporal": 3}
+        self._result = Reconciliation(namespace="default", repair=repair, since=START, **sums)
+        lost = samples.LOST.model_copy(update={"repaired": repair})
+        every = (lost, samples.LOST, samples.UNADMITTED, samples.UNREADABLE)
+        self._found, self._tell = every[: 0 if since == START else 1 if rate == 5 else None], given["found"]
+
+    async def run(self) -> Reconciliation:
+        for one in self._found:
+            self._tell(one)
+            self._result.add(one)
+        if self._found and not self._result.repair:
+            self._result.missing_versions = [MissingVersion(version="wishes@4", journeys=12)]
+        return self._result
+
+
+async def hold_audience(store: Store) -> None:
+    """Have an audience with a refused member, a change that waits, and trouble."""
+    for contact in ("a", "b", "c"):
+        await store.record_membership(membership(contact))
+    await store.freeze_audience_batch(*VIP, "1", 2)
+    await store.refuse_members("add-1", ["id-b"], "bad_hash")
+    await store.settle_audience_batch("add-1")
+    await store.record_audience_trouble(*VIP, "the terms are not accepted", START)
+
+
 async def fill(store: Store) -> None:
+    await held(store, "7", "8")
+    await hold_audience(store)
+    await store.open_batch(BATCH)
+    for number in (1, 2):
+        await store.join_batch(item(number))
+    await store.freeze_batch(BATCH.id, START)
+    await store.record_item_outcomes(BATCH.id, "refused", START, positions=[2], reason="unknown", status=207)
     await store.record(samples.ATTEMPTS)
     await store.publish("sale", {}, {}, "d1", "ann", journeys="follow")
     await store.close_scenario(Closure("sale", START, "bob", "it is over"))
@@ -51,13 +98,18 @@ def everything(run: Run, client: Client, stored: Stored, monkeypatch: pytest.Mon
     """Commands at a terminal of 80 columns, with one of everything to show."""
 
     async def results(*_: object, **given: Any) -> ResultsView:
-        assert given["version"] == 2
-        return samples.RESULTS
+        changed = {1: samples.WITHOUT_GOAL, 2: {}, None: samples.DOUBTFUL}[given["version"]]
+        return samples.RESULTS.model_copy(update=changed)
+
+    async def stats(_: object, version: int | None = None) -> StatsView:
+        return samples.STATS if version is None else samples.UNSEARCHED
 
     stored(fill)
     Path("policies.yaml").write_text(POLICIES)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("gateway.service.results.results", results)
+    monkeypatch.setattr("gateway.reconcile.reconcile.Reconciler", Reconciler)
+    vars(client)["stats"] = stats
     client.campaigns = Campaigns()
     client.views = {"a/7/K1": samples.FULL, samples.LONG: replace(samples.OVER, id=samples.LONG)}
     listed = [
@@ -66,15 +118,19 @@ def everything(run: Run, client: Client, stored: Stored, monkeypatch: pytest.Mon
     ]
     client.erasures_seen = [samples.BEGUN, *[samples.ERASED] * 4]
     client.shown |= {"journeys": listed, "held": listed, "select": [samples.LISTED]}
-    client.shown |= {"overview": samples.ILL, "stats": samples.STATS, "trends": samples.TRENDS, "why": samples.WHY}
+    client.shown |= {"overview": samples.ILL, "trends": samples.TRENDS, "why": samples.WHY}
     client.shown |= {"destinations_now": [samples.STANDING], "erasures": [samples.STUCK, samples.ERASED]}
     client.shown |= {"forecast_migration": samples.FORECAST, "in_flight": [samples.FLIGHT, samples.QUEUED]}
     return run
 
 
+def without_ids(line: str, out: str) -> str:
+    return re.sub(r"\b[0-9a-f]{32}\b", "ID", out) if line.startswith("outgoing") else out
+
+
 def text_of(line: str, ran: Ran) -> str:
-    """Return a command with what it has printed. A version is published now."""
-    out = re.sub(r"(published \(local\)) \S+ \S+", r"\1 now", ran.out)
+    """Return a command with what it has printed. A version is published now, and the ids of events are random."""
+    out = re.sub(r"(published \(local\)) \S+ \S+", r"\1 now", without_ids(line, ran.out))
     lines = [f"$ scenario {line}", *out.splitlines(), *(f"! {line}" for line in ran.err.splitlines())]
     return "\n".join(line.rstrip() for line in (*lines, f"= {ran.status}\n"))
 
@@ -85,15 +141,16 @@ def test_what_is_printed_is_that_of_the_snapshots(everything: Run):
     printed, told = list[str](), dict[str, Any]()
     for line in COMMANDS:
         printed.append(text_of(line, everything(*shlex.split(line))))
-        ran = everything(*shlex.split(line), "--format", "json")
-        told[line] = ran.json if "campaign results" not in line else [json.loads(each) for each in ran.out.splitlines()]
+        out = without_ids(line, everything(*shlex.split(line), "--format", "json").out)
+        told[line] = [json.loads(each) for each in out.splitlines()] if line.startswith(LINES) else json.loads(out)
     told["versions"][0]["published_at"] = "now"
     if os.environ.get("SCENARIO_WRITE_SHAPE"):
         TEXT.write_text("\n".join(printed), "utf-8")
         JSON.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
     assert "\n".join(printed) == TEXT.read_text("utf-8")
     # A line is longer than 80 columns only if it is one id, or a command to be copied.
-    long = [line for line in "".join(printed).splitlines() if len(line) > 80 and line[:2] not in ("$ ", "! ")]
+    shown = "".join(text for text in printed if not text.removeprefix("$ scenario ").startswith(LINES))
+    long = [line for line in shown.splitlines() if len(line) > 80 and line[:2] not in ("$ ", "! ")]
     assert [line for line in long if samples.LONG not in line and not line.startswith("erased at")] == []
     snapshot = json.loads(JSON.read_text("utf-8"))
     for line in COMMANDS:

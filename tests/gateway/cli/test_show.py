@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from gateway.cli import journey_text
 from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot
 from gateway.preview.rendering import NothingToSend, RenderProblem
-from gateway.service.results import Arm, Comparison, ResultsView
 from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.samples import (
     ATTEMPTS,
@@ -21,7 +20,6 @@ from tests.gateway.cli.samples import (
     LISTED,
     PAUSE,
     PENDING,
-    RESULTS,
     STATS,
     TRENDS,
     WHY,
@@ -214,75 +212,3 @@ def test_deliveries_of_one_journey_or_destination(run: Run, stored: Stored):
     }.items():
         found = run("deliveries", *arguments.split(), "--format", "json").json
         assert [item["attempt"] for item in found] == attempts, arguments
-
-
-def test_where_search_is_away_it_says_so(run: Run, client: Client):
-    (version,) = STATS.versions
-    steps = [step.model_copy(update={"now": None}) for step in version.steps]
-    away = version.model_copy(update={"now": None, "is_newest": False, "steps": steps})
-    said = "the Temporal server has no search: nobody knows"
-    client.shown["stats"] = STATS.model_copy(update={"versions": [away], "trouble": said})
-    out = run("stats", "sale").out
-    assert "sale@3, an older version, at" in out
-    assert "2,120 in progress; ended: 120 exited" in out
-    assert "\nmail           ?      ?    1,902         60   1,890 delivered" in out
-    assert f"\nwarning: {said}\n" in out
-
-
-WARNED = """\
-warning: the branches of split subject did not come out as large as drawn (p =
-  7e-79): contacts are missing on one side, or counted twice. Find out why
-  before you believe the rates
-warning: the control group did not come out as large as drawn (p = 4e-08):
-  contacts are missing on one side, or counted twice. Find out why before you
-  believe the rates
-7 more entered by versions without a goal, and are not counted
-the goal is not the same in all of these versions: look at each version alone
-1,984 contacts entered 3,109 times: entries of one contact are alike, so
-  intervals are wider, and p is larger, than is said here
-"""
-ALONE: dict[str, Any] = {"goal": None, "comparisons": [Comparison(split=None, arms=[Arm(name="all")], baseline=None)]}
-DOUBTFUL: dict[str, Any] = {
-    "goal": RESULTS.goal and RESULTS.goal.model_copy(update={"value": None, "within": timedelta(days=7)}),
-    "comparisons": [Comparison(split="subject", arms=[Arm(name="a")], baseline=None, mismatch=7e-79)],
-    "is_same_goal": False,
-    "goalless": 7,
-    "control_mismatch": 4e-8,
-    "open": 0,
-    "versions": [1, 3],
-    "entered": 3109,
-    "contacts": 1984,
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "left_out", "told"),
-    [
-        (
-            ALONE,
-            slice(4, None),
-            ["sale@1 has no goal: only those who entered are counted", "5,003 entered", "", "all who went through"],
-        ),
-        (
-            DOUBTFUL,
-            slice(2, 8),
-            [
-                "sale@1 to @3: order.placed within 7d, if event.total > 0",
-                "3,109 entered, and 416 of them reached the goal",
-                *WARNED.splitlines(),
-            ],
-        ),
-    ],
-)
-def test_results_say_what_makes_them_doubtful(
-    run: Run, stored: Stored, monkeypatch: pytest.MonkeyPatch, changed: dict[str, Any], left_out: slice, told: list[str]
-):
-    async def results(*_: object, **_given: object) -> ResultsView:
-        return RESULTS.model_copy(update=changed)
-
-    monkeypatch.setattr("gateway.service.results.results", results)
-    monkeypatch.setenv("COLUMNS", "80")
-    stored(lambda store: store.scenarios())
-    lines = run("results", "sale").out.splitlines()
-    del lines[left_out]
-    assert [line.rstrip() for line in lines] == told

@@ -3,117 +3,19 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
 
-from gateway.reconcile.reconcile import Discrepancy, Kind, MissingVersion, Reconciliation
-from gateway.terminal import local
 from runtime.api_keys import ApiKey, parse_token
 from runtime.store import Store
 from runtime.store.migrations import HEAD
 from runtime.store.retention import PrunedBatch, PruningJob
 from tests.factories import admission_request, attempt, present
 from tests.fakes import Ran
-from tests.gateway.cli.conftest import Client, Run, Stored
-from tests.gateway.service.test_outgoing import NOW as MOMENT
+from tests.gateway.cli.conftest import Run, Stored
+from tests.gateway.cli.test_printed import hold_audience
 from tests.gateway.service.test_outgoing import held
-from tests.runtime.store.test_batches import BATCH, item
-from tests.runtime.store.test_batches import NOW as JOINED
-from tests.runtime.store.test_memberships import VIP, membership
-
-AT = datetime(2026, 3, 31, 8, tzinfo=UTC)
-LEFT = Discrepancy(kind=Kind.LOST, id="wishes/9/K9", run="r1", store="running")
-LOST = LEFT.model_copy(update={"repaired": True})
-UNADMITTED = Discrepancy(kind=Kind.UNADMITTED, id="wishes/8/K8", run="r2", store="acknowledged", repaired=True)
-UNREADABLE = Discrepancy(kind=Kind.UNKNOWN, id="wishes/7/K7", run="r3", temporal="running", trouble="it is unreadable")
-COMPARED = (
-    "compared 1,204 running journeys of the store, 1,200 of Temporal's namespace default, and 3 that have ended there "
-    f"since {local(AT)}\n"
-)
-
-
-class Comparison:
-    """A comparison with the result that a test gives."""
-
-    def __init__(self) -> None:
-        self.found: list[Discrepancy] = []
-        self.result = Reconciliation(
-            namespace="default",
-            repair=False,
-            since=AT,
-            running_in_store=1204,
-            running_in_temporal=1200,
-            ended_in_temporal=3,
-        )
-        self.given: dict[str, Any] = {}
-
-    def __call__(self, _: Any, **given: Any) -> "Comparison":
-        self.given = given
-        self.result.repair = given["repair"]
-        return self
-
-    async def run(self) -> Reconciliation:
-        for finding in self.found:
-            self.given["found"](finding)
-            self.result.add(finding)
-        return self.result
-
-
-@pytest.fixture
-def comparison(client: Client, monkeypatch: pytest.MonkeyPatch) -> Comparison:
-    made = Comparison()
-    monkeypatch.setattr("gateway.reconcile.reconcile.Reconciler", made)
-    return made
-
-
-def test_sides_that_agree_are_one_line(run: Run, comparison: Comparison):
-    ran = run("store", "reconcile", "--since", AT.isoformat(), "--rate", 5)
-    assert (ran.status, ran.out, ran.err) == (0, f"{COMPARED}nothing differs\n", "")
-    assert (comparison.given["since"], comparison.given["rate"], comparison.given["repair"]) == (AT, 5, False)
-
-
-def test_differences_are_counted_and_nothing_is_changed(run: Run, comparison: Comparison):
-    comparison.found = [LEFT, LEFT]
-    comparison.result.missing_versions = [MissingVersion(version="wishes@4", journeys=12)]
-    ran = run("store", "reconcile")
-    assert ran.status == 1
-    assert ran.out == (
-        f"{COMPARED}2 journeys that run in the store, and that Temporal does not have\n"
-        "wishes@4 is not in the store, and 12 journeys follow it: publish it again\n"
-    )
-    assert ran.err.startswith("scenario: nothing was changed: --repair repairs what differs\n")
-
-
-def test_a_repair_lists_what_needs_somebody(run: Run, comparison: Comparison):
-    comparison.found = [LOST, LEFT, UNADMITTED, UNREADABLE]
-    ran = run("store", "reconcile", "--repair")
-    assert ran.status == 1
-    assert ran.out == (
-        "unadmitted: wishes/8/K8: acknowledged in the store, none in Temporal\n"
-        "unknown: wishes/7/K7: it is unreadable\n"
-        f"{COMPARED}1 acknowledged entries that Temporal has lost: forgotten: send them again\n"
-        "2 journeys that run in the store, and that Temporal does not have: 1 ended as 'lost'\n"
-        "1 journeys that Temporal has, and the store does not\n"
-    )
-    assert ran.err.startswith("scenario: 2 were not repaired: each is listed with the reason\n")
-
-
-def test_a_repair_of_everything_succeeds_and_lists_it_on_request(run: Run, comparison: Comparison):
-    comparison.found = [LOST]
-    ran = run("store", "reconcile", "--repair", "--verbose")
-    assert (ran.status, ran.out.splitlines()[0]) == (0, "lost: wishes/9/K9: running in the store, none in Temporal")
-
-
-def test_json_is_one_object_a_line(run: Run, comparison: Comparison):
-    comparison.found = [LOST, UNREADABLE]
-    ran = run("store", "reconcile", "--format", "json")
-    *found, result = map(json.loads, ran.out.splitlines())
-    assert ran.status == 1
-    assert found == [LOST.model_dump(mode="json"), UNREADABLE.model_dump(mode="json")]
-    assert result["counts"] == {"lost": 1, "unknown": 1}
-    assert "suppressions" in "".join(result["not_compared"])
 
 
 def test_it_makes_the_tables_and_does_nothing_the_second_time(
@@ -251,7 +153,8 @@ def test_ctrl_c_stops_it_and_what_is_gone_is_told(run: Run, monkeypatch: pytest.
 
 
 def test_operations_on_held_events_name_the_operator_and_a_reason(run: Run, stored: Stored):
-    first, _ = stored(lambda store: held(store, "7", "8"))
+    first, second = stored(lambda store: held(store, "7", "8"))
+    assert [json.loads(line)["id"] for line in run("feed").out.splitlines()] == [first, second]
     assert "--reason" in run("outgoing", "retry", "crm").err
     why = ("--reason", "it is repaired", "--operator", "ann")
     assert run("outgoing", "skip", "crm", "--event", first, *why).out == "1 event skipped\n"
@@ -265,52 +168,8 @@ def test_operations_on_held_events_name_the_operator_and_a_reason(run: Run, stor
     ]
 
 
-def cells(printed: str) -> list[list[str]]:
-    """Return the rows of a printed table, without its heading and its line."""
-    return [[cell.strip() for cell in row.split("   ") if cell.strip()] for row in printed.splitlines()[2:]]
-
-
-def test_subscriptions_and_the_feed_are_printed(run: Run, stored: Stored):
-    first, second = stored(lambda store: held(store, "7", "8"))
-    [row] = cells(run("outgoing", "list").out)
-    assert row == ["crm", "held", "2", "0", "0", "0", local(MOMENT), "crm answered 422"]
-    shown = run("outgoing", "show", "crm").out
-    assert "  held: 2, failing: 0, waiting: 0, behind: 0\n" in shown
-    assert [row[0] for row in cells(shown)[-2:]] == [first, second]
-    assert [json.loads(line)["id"] for line in run("feed").out.splitlines()] == [first, second]
-
-
-def test_audiences_are_printed(run: Run, stored: Stored):
-    async def changed(store: Store) -> None:
-        for contact in ("a", "b", "c"):
-            await store.record_membership(membership(contact))
-        await store.freeze_audience_batch(*VIP, "1", 2)
-        await store.refuse_members("add-1", ["id-b"], "bad_hash")
-        await store.settle_audience_batch("add-1")
-        await store.record_audience_trouble(*VIP, "the terms are not accepted", JOINED)
-
-    stored(changed)
-    assert cells(run("audience", "list").out) == [["vip", "meta", "held", "1", "1", "1", "the terms are not accepted"]]
-    said = "vip at meta: held\n  members: 1, changes that wait: 1\n  refused (bad_hash): 1\n"
-    assert run("audience", "show", "vip") == Ran(0, said, "scenario: the terms are not accepted\n")
+def test_an_audience_is_sent_again(run: Run, stored: Stored):
+    stored(hold_audience)
     again = run("audience", "retry", "vip", "--reason", "accepted", "--operator", "ann")
     assert again.out == "vip at meta: waiting\n  members: 1, changes that wait: 2\n"
     assert again.err == "scenario: ann (terminal) has it sent again: accepted\n"
-
-
-def test_batch_calls_are_printed(run: Run, stored: Stored):
-    async def sent(store: Store) -> None:
-        await store.open_batch(BATCH)
-        for number in (1, 2):
-            await store.join_batch(item(number))
-        await store.freeze_batch(BATCH.id, JOINED)
-        await store.record_item_outcomes(BATCH.id, "refused", JOINED, positions=[2], reason="unknown", status=207)
-
-    stored(sent)
-    times = local(JOINED), local(BATCH.due_at)
-    assert cells(run("batch", "list").out) == [["batch-1", "sync@2", "crm", "sending", "1 pending, 1 refused", *times]]
-    shown = run("batch", "show", "batch-1").out
-    assert shown.startswith("batch-1: sync@2, crm, sending\n  1 pending, 1 refused; delivery msg_b\n")
-    assert cells(shown)[-2:] == [["1", "c1", "sync/c1", "pending"], ["2", "c2", "sync/c2", "refused", "207", "unknown"]]
-    [refused] = run("batch", "show", "batch-1", "--outcome", "refused", "--format", "json").json["items"]
-    assert (refused["contact"], refused["status"], refused["reason"]) == ("c2", 207, "unknown")
