@@ -34,7 +34,7 @@ from scenario.plan.difference import Redrawn, VersionDifference
 from scenario.plan.retry import RetryPolicy
 from tests.fakes import ERASURE
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
-from tests.gateway.service.test_campaigns import SURVEY
+from tests.gateway.service.test_operations_and_campaigns import SURVEY
 from workflows.state import IgnoredInput
 
 DUE: Final = START + timedelta(minutes=90)

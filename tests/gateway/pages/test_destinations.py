@@ -1,22 +1,29 @@
-"""The page of destinations, and how deliveries to one are retuned."""
+"""The pages of destinations and deliveries, and how deliveries to a destination are retuned."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from activities.interface import Delivery
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.retry_policy import PendingDelivery
 from gateway.pages.destinations import in_force
 from gateway.pages.operations import changes
-from runtime.store import Store
+from runtime.store import Attempt, Store
 from scenario.plan.retry import RetryPolicy
+from tests import factories
+from tests.gateway.journey import attempt
 from tests.gateway.operations.test_retry_policy import activity, record
 from tests.gateway.pages.conftest import Site, visited
-from tests.gateway.pages.test_deliveries import made
-from tests.gateway.pages.test_held import WAX
+from tests.gateway.pages.test_operations import WAX
 from tests.gateway.search import Search
+from tests.gateway.service.test_stats import publish
 
 BOOK = """
 destinations:
@@ -147,3 +154,113 @@ async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
     assert (await site.get("/destinations/%3Cb%3E", 404)).text("h1") == "It was not found"
     await site.sign_in("read", scenarios=["a"])
     await site.get("/destinations/slow", 403)
+
+
+NOW = datetime.now(UTC)
+
+
+def made(number: int, **more: object) -> Attempt:
+    at = NOW - timedelta(minutes=number)
+    one = attempt("hook", 1, workflow_id=f"a/{number}", delivery_id=f"msg_{number}", contact_id=str(number))
+    return replace(one, started_at=at, scenario="a", **more)  # pyright: ignore[reportArgumentType]
+
+
+async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site):
+    await site.store.record([made(number, outcome="delivered", next_try_at=None) for number in range(120)])
+    await site.store.record([replace(made(1), scenario="b")])
+    await site.sign_in("read", scenarios=["a"])
+    read = await site.column("/deliveries", "Recorded attempts, newest first", 1)
+    assert read == [f"a/{number}" for number in range(120)]
+
+
+async def test_the_next_attempt_is_told_where_it_is_still_to_come(reader: Site):
+    await reader.store.admit(factories.admission_request("1", "a", run_id="r1", now=NOW - timedelta(hours=1)))
+    due = NOW.replace(microsecond=0) + timedelta(hours=2, minutes=30)
+    failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
+    await reader.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
+    first, second = (await reader.get("/deliveries")).rows("Recorded attempts, newest first")
+    assert first[4:8] == ["1", "retry", "503", ""]
+    assert first[8] == f"{due:%a %Y-%m-%d %H:%M:%S} in 2 h"
+    assert second[8] == ""
+
+
+FILTERS: list[tuple[str, list[str]]] = [
+    ("journey=a/1", ["a/1"]),
+    ("contact=2", ["a/2"]),
+    ("scenario=a&step=hook", ["a/1", "a/2", "a/3"]),
+    ("destination=crm", ["a/3"]),
+    ("outcome=failed", ["a/2"]),
+    (f"since={NOW - timedelta(seconds=150):%Y-%m-%dT%H:%M:%S}", ["a/1", "a/2"]),
+    ("scenario=b&since=30d", ["b/1"]),
+    ("scenario=b&version=4&since=30d", ["b/1"]),
+    ("scenario=b&version=2&since=30d", []),
+    ("scenario=b&since=5d", []),
+    ("destination=%3Cb%3E", []),
+]
+
+
+async def test_attempts_are_found_by_what_is_asked_for(reader: Site):
+    long_ago = replace(made(4, workflow_id="b/1"), scenario="b", version=4, started_at=NOW - timedelta(days=20))
+    await reader.store.record([made(1), made(2, outcome="failed"), made(3, destination="crm"), long_ago])
+    for query, expected in FILTERS:
+        page = await reader.get(f"/deliveries?{query}")
+        found = page.rows("Recorded attempts, newest first") if expected else []
+        assert [row[1] for row in found] == expected
+        assert ("No attempt is recorded that matches" in page.text()) is not bool(expected)
+        assert "<b>" not in page.html
+
+
+async def test_without_an_index_only_the_last_days_are_looked_through(reader: Site):
+    await reader.store.record([replace(made(1), started_at=NOW - timedelta(days=20))])
+    page = await reader.get("/deliveries?step=hook")
+    assert "No attempt is recorded that matches within 7 days. Fill in Since to look further back." in page.text()
+    for malformed in ("outcome=lost", "since=soon", "since=0001-01-01T00:00%2B23:00", "version=x", "after=x"):
+        await reader.get(f"/deliveries?{malformed}", status=422)
+    typed = await reader.get("/deliveries?step=hook&since=soon", status=422)
+    assert typed.values("[aria-invalid]", "value") == ["soon"]
+    assert typed.values("#by-step", "value") == ["hook"]
+
+
+SCENARIO = """
+scenario: sale
+trigger: segment
+steps:
+  - webhook: hook
+    url: https://hooks.example.com/{{ contact.id }}
+    headers: {Authorization: "Bearer {{ secrets.WAX_TOKEN }}"}
+    body: {name: "{{ contact.firstname }}"}
+"""
+
+
+async def test_what_was_sent_needs_a_scope_and_is_logged_without_content(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    known = {"contact": {"id": "7", "firstname": "Zoé\u202e<b>"}}
+    one = Delivery(id="msg_1", scenario="sale@1", step="hook", contact="7", now="2026-03-31T10:00:00+02:00", data=known)
+    inputs = [(one, datetime(2026, 3, 31, 8, tzinfo=UTC))]
+
+    async def scheduled(_: object, attempts: Sequence[Attempt]) -> list[Any]:
+        assert [each.delivery_id for each in attempts] == ["msg_1"]
+        return inputs
+
+    monkeypatch.setattr("gateway.service.authoring.scheduled", scheduled)
+    await publish(site.store, SCENARIO)
+    await site.store.record([factories.attempt(scenario="sale", workflow_id="sale/7", response="Zoé")])
+    await site.sign_in("read")
+    hidden = await site.get("/deliveries/msg_1")
+    assert "your key needs the scope content" in hidden.text()
+    assert "Zoé" not in hidden.html
+    assert "looks at" not in caplog.text
+    key = await site.sign_in("read", "content")
+    shown = await site.get("/deliveries/msg_1")
+    assert shown.headers["cache-control"] == "no-store"
+    assert shown.text("pre").startswith("POST https://hooks.example.com/7")
+    assert "authorization: Bearer ~~WAX_TOKEN~~" in " ".join(shown.texts("pre"))
+    assert '{"name":"Zoé<U+202E><b>"}' in shown.texts("pre")[1]
+    assert f"key {key} looks at what msg_1 sent, of sale, step hook" in caplog.text
+    assert "Zoé" not in caplog.text
+    inputs.clear()
+    assert "Temporal has deleted the history" in (await site.get("/deliveries/msg_1")).text()
+    await site.sign_in("read", "content", scenarios=["other"])
+    await site.get("/deliveries/msg_1", 404)

@@ -1,19 +1,23 @@
-"""The pages of scenarios: all of them, one with its map, its results, and operations on its journeys."""
+"""The pages of scenarios: published, with their maps and results, and operations on their journeys."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 from temporalio.service import RPCStatusCode
 
+from gateway.pages.scenario_operations import AT
 from gateway.service.caller import TERMINAL
 from gateway.service.results import ResultsView
 from gateway.service.scenarios import ScenarioService
 from runtime.store import Passage, Store
 from tests.factories import admission_request
 from tests.gateway.cli.samples import ARMS, RESULTS
-from tests.gateway.pages.conftest import Site
+from tests.gateway.pages.conftest import SITE, Document, Site, visited
 from tests.gateway.pages.test_journeys import admit
+from tests.gateway.pages.test_preview import Here
 from tests.gateway.search import Search
 from tests.gateway.service.test_stats import NOW, SALE, attempt, publish
 
@@ -275,3 +279,86 @@ async def test_all_journeys_or_those_of_a_version_are_operated(
     if change == "leave":
         await site.send(address, {**form, "sure": ""}, status=422)
         assert len(await site.store.stored_operations()) == 2
+
+
+EDITED = SALE.replace("subject: Hi", "subject: Hello").replace("wait: 2d", "wait: 3d")
+
+
+@pytest.fixture
+async def editor(store: Store) -> AsyncIterator[Site]:
+    await publish(store)
+    async with visited(Search(), store, Here()) as site:
+        yield site
+
+
+async def upload(editor: Site, form: dict[str, str], *files: tuple[str, str, bytes], status: int = 200) -> Document:
+    """Sends the form with files: pairs of field and name, and bytes."""
+    data = {"token": (await editor.get(AT)).token, **form}
+    sent = [(field, (name, content)) for field, name, content in files]
+    answer = await editor.browser.post(AT, data=data, files=sent, headers={"origin": SITE})
+    assert answer.status_code == status, answer.text[:2000]
+    return Document(answer)
+
+
+async def test_a_version_is_checked_compared_and_published(editor: Site):
+    name = await editor.sign_in("read", "publish")
+    look = await upload(editor, {"source": "kept"}, ("file", "sale.yaml", EDITED.encode()))
+    assert look.text("#results h2") == "sale after sale@1"
+    assert look.texts("#results li") == ["changed mail : subject", "changed wait-2 : wait"]
+    assert look.text("svg").count("changed")
+    assert await editor.store.newest("sale") == 1  # so far, nothing is stored
+    form = {"source": look.text("#source"), "identity": look.values("[name=identity]", "value")[0], "do": "publish"}
+    form |= {"source": EDITED.replace("\n", "\r\n"), "journeys": "follow"}  # as browsers send lines
+    shown = await editor.send(AT, form)
+    assert shown.text("[role=status]") == "sale@2 is the newest version. New journeys use it."
+    (newest, _) = await editor.store.version_summaries("sale")
+    assert (newest.published_by, newest.journeys) == (f"key {name}", "follow")
+
+
+async def test_nothing_is_published_that_was_not_compared(editor: Site):
+    await editor.sign_in("read", "publish")
+    look = await editor.send(AT, {"source": EDITED}, status=200)
+    form = {"source": EDITED, "identity": look.values("[name=identity]", "value")[0], "do": "publish"}
+    await publish(editor.store, SALE.replace("wait: 2d", "wait: 5d"))
+    again = await editor.send(AT, form, status=409)
+    assert again.text("[role=alert]").endswith("look at the differences below.")
+    assert again.text("#results h2") == "sale after sale@2"
+    await editor.send(AT, form | {"identity": again.values("[name=identity]", "value")[0]})
+    (link,) = [one for one in (await editor.get("/scenarios/sale?version=1")).values(".actions a", "href") if AT in one]
+    back = await editor.get(link)  # what was published first becomes the newest again
+    form |= {
+        "source": unescape(back.html.split('autocomplete="off">\n')[1].split("</textarea>")[0]),
+        "identity": back.values("[name=identity]", "value")[0],
+    }
+    await editor.send(AT, form)
+    assert await editor.store.newest("sale") == 4
+
+
+async def test_mistakes_are_shown_with_their_lines_and_the_text_is_kept(editor: Site):
+    await editor.sign_in("read", "publish")
+    source = SALE.replace("text: Hi", "text: {file: mails/hi.txt}").replace("wait: 2d", "wait: soon")
+    page = await upload(editor, {"source": source}, status=422)
+    (missing, wrong) = page.rows("Findings")
+    assert missing[0] == "7:18"
+    assert "'mails/hi.txt' cannot be read" in missing[2]
+    assert (wrong[0], wrong[3]) == ("8:11", "- wait: soon")
+    assert "wait: soon" in page.text("#source")
+    mended = {"source": source.replace("soon", "3d")}
+    page = await upload(editor, mended, ("files", "hi.txt", b"Hello there"))  # a browser sends no folder
+    assert page.values("#path-0", "value") == ["mails/hi.txt"]
+    assert await upload(editor, {**mended, "path-0": "mails/hi.txt", "text-0": "Hello there"})
+    for file, said in ((b"\xff", "The file 'hi.txt' is not UTF-8"), (b"", "1 mistake")):
+        page = await upload(editor, {**mended, "path-0": "a", "text-0": "b"}, ("files", "hi.txt", file), status=422)
+        assert page.text("#text-0") == "b"
+        assert page.text("[role=alert]").startswith(said)
+    empty = await upload(editor, {"source": " "}, status=422)
+    assert empty.text("#source-wrong") == "Choose a scenario file, or paste one."
+
+
+async def test_only_a_key_with_its_scope_publishes_and_only_its_scenarios(editor: Site):
+    await editor.sign_in("read", "operate")
+    page = await editor.get(AT)
+    assert (page.values("main form", "action"), "scope publish" in page.text()) == ([], True)
+    await editor.sign_in("read", "publish", scenarios=["mine"])
+    page = await editor.send(AT, {"source": SALE}, status=403)
+    assert page.text("[role=alert]") == "This key is for other scenarios."

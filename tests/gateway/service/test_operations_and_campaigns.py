@@ -1,26 +1,30 @@
-"""Operations whose program died before they were started, and those whose workflow was ended on the server."""
+"""Operations and campaigns: those that were not started or were ended on the server, and why one waits."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.background import BLAST
-from gateway.client import JourneyFilter, OperationView, ScenarioClient
+from gateway.campaigns.survey import Survey
+from gateway.client import JourneyFilter, OperationView, ScenarioClient, Services
 from gateway.errors import BadInput, BadOperation, Forbidden
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.operations import standstill
+from gateway.service.operations import standstill, trouble_of
 from gateway.service.view import PageRequest
 from runtime.api_keys import SCOPES
+from runtime.encryption.codec import contact_of
 from runtime.store import OperationItem, Store
 from scenario.words import Operation
 from tests.factories import admission_request, stored_campaign, stored_operation
@@ -245,3 +249,52 @@ async def test_an_operation_on_one_journey_refuses_arguments_of_others(
     with pytest.raises(BadInput) as refused:
         await client.services.operations.operate(TERMINAL, "a/7", operation, **arguments)
     assert list(refused.value.at or ()) == [at]
+
+
+NOTHING: dict[str, Any] = {"columns": (), "unknown_columns": (), "invalid": 0, "invalid_lines": (), "duplicates": 0}
+SURVEY = Survey(form="CSV", digest="", lines=800, entries=800, **NOTHING)
+
+
+@pytest.mark.parametrize(("rate", "share"), [(50.0, 8.0), (5.0, 5.0)])
+async def test_an_estimate_counts_with_the_share_of_the_destinations_rate(
+    store: Store, tmp_path: Path, rate: float, share: float
+):
+    destinations = tmp_path / "destinations.yaml"
+    destinations.write_text("destinations: {crm: {url: 'https://crm.example.com', rate: 10/s}}")
+    blast: dict[str, Any] = {"gear": "blast", "destination": "crm", "survey": SURVEY.model_dump(mode="json")}
+    await store.add_campaign(stored_campaign(rate=rate, ended_at=NOW, **blast))
+    services = Services(cast("Any", SimpleNamespace(namespace="default")), store, destinations=destinations)
+    estimate = (await services.campaigns.show(TERMINAL, "sale")).estimate
+    assert estimate is not None
+    assert (estimate.rate, estimate.seconds) == (share, 800 / share)
+
+
+@pytest.mark.parametrize(
+    ("beaten", "details", "trouble"),
+    [
+        (5, ["crm has failed too often"], "its receiver takes no messages for the moment: crm has failed too often"),
+        (5, [], None),
+        (60, ["crm has failed too often"], None),
+    ],
+)
+async def test_a_campaign_says_why_it_waits_for_its_receiver(beaten: float, details: list[str], trouble: str | None):
+    activity = PendingActivityInfo(state=STARTED, attempt=1)
+    activity.activity_type.name = BLAST
+    activity.last_heartbeat_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=beaten))
+    activity.heartbeat_details.payloads.extend(await DataConverter.default.encode(details))
+    described = DescribeWorkflowExecutionResponse(pending_activities=[activity])
+    describe = AsyncMock(return_value=SimpleNamespace(raw_description=described))
+    handle = Mock(return_value=Mock(describe=describe))
+    temporal = Mock(data_converter=DataConverter.default, get_workflow_handle=handle)
+    assert await trouble_of(temporal, "campaign:sale", "campaign") == trouble
+
+
+async def test_a_campaign_is_no_journey_of_a_contact_that_has_its_name(store: Store):
+    """Otherwise the contact's key encrypts it, and an erasure destroys that key."""
+    describe = AsyncMock(side_effect=RPCError("none", RPCStatusCode.UNAVAILABLE, b""))
+    handle = Mock(return_value=Mock(describe=describe))
+    await store.add_campaign(stored_campaign())
+    services = Services(Mock(namespace="default", get_workflow_handle=handle), store)
+    with pytest.raises(RPCError):
+        await services.campaigns.show(TERMINAL, "sale")
+    assert [contact_of(call.args[0]) for call in handle.call_args_list] == [None]
