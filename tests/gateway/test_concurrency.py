@@ -34,7 +34,7 @@ async def run(*works: Coroutine[Any, Any, None], then: Callable[[Concurrency], A
             await then(tasks)
 
 
-async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once() -> None:
+async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once():
     busy, done = [0, 0], list[int]()
 
     async def work(number: int) -> None:
@@ -51,7 +51,7 @@ async def test_every_task_is_waited_for_and_only_so_many_are_under_way_at_once()
     assert (busy, sorted(done), tasks.has_failed) == ([0, 3], list(range(10)), False)
 
 
-async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_others() -> None:
+async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_others():
     ended: list[str] = []
 
     async def then(tasks: Concurrency) -> None:
@@ -64,7 +64,7 @@ async def test_the_first_error_is_seen_by_who_takes_the_next_place_and_ends_the_
         assert ended.pop() == "hung"
 
 
-async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:
+async def test_an_error_of_the_callers_own_goes_before_that_of_a_task():
     async def then(tasks: Concurrency) -> None:
         await tasks.acquire()
         assert tasks.has_failed
@@ -75,7 +75,7 @@ async def test_an_error_of_the_callers_own_goes_before_that_of_a_task() -> None:
 
 
 @pytest.mark.parametrize("inside", [False, True])
-async def test_cancelling_it_ends_what_is_under_way_whatever_that_answers(inside: bool) -> None:
+async def test_cancelling_it_ends_what_is_under_way_whatever_that_answers(inside: bool):
     """Ctrl-C, while tasks are being started or while they are waited for."""
     ended: list[str] = []
     started = asyncio.Event()
@@ -143,7 +143,7 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def test_callers_share_a_lookup_whose_value_stays_valid_for_the_ttl() -> None:
+async def test_callers_share_a_lookup_whose_value_stays_valid_for_the_ttl():
     lookup = Lookup()
     cache = lookup.cache()
     assert await asyncio.gather(*(cache.get("a") for _ in range(10))) == [1] * 10
@@ -156,7 +156,7 @@ async def test_callers_share_a_lookup_whose_value_stays_valid_for_the_ttl() -> N
     assert [await cache.get(key) for key in "10"] == [5, 105], "the least recently fetched key is evicted"
 
 
-async def test_a_failed_lookup_is_repeated_and_cancelling_a_caller_does_not_cancel_the_others() -> None:
+async def test_a_failed_lookup_is_repeated_and_cancelling_a_caller_does_not_cancel_the_others():
     lookup = Lookup(error=OSError())
     cache = lookup.cache()
     lookup.gate.clear()
@@ -172,7 +172,7 @@ async def test_a_failed_lookup_is_repeated_and_cancelling_a_caller_does_not_canc
     assert first.cancelled()
 
 
-async def test_a_stale_value_is_returned_while_a_new_one_is_looked_up() -> None:
+async def test_a_stale_value_is_returned_while_a_new_one_is_looked_up():
     lookup = Lookup()
     cache = lookup.cache(max_stale=60)
     await cache.get("a")
@@ -186,7 +186,7 @@ async def test_a_stale_value_is_returned_while_a_new_one_is_looked_up() -> None:
     assert await cache.get("a") == 3
 
 
-async def test_an_expensive_value_stays_valid_for_longer_and_may_be_stale_for_as_long() -> None:
+async def test_an_expensive_value_stays_valid_for_longer_and_may_be_stale_for_as_long():
     lookup = Lookup(takes=2.0)
     cache = lookup.cache(cost_factor=20, max_stale=15)
     await cache.get("a")
@@ -197,7 +197,7 @@ async def test_an_expensive_value_stays_valid_for_longer_and_may_be_stale_for_as
         assert len(lookup.keys) == lookups
 
 
-async def test_a_stale_value_hides_failures_until_it_is_too_old(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_stale_value_hides_failures_until_it_is_too_old(caplog: pytest.LogCaptureFixture):
     lookup = Lookup()
     cache = lookup.cache(max_stale=60)
     await cache.get("a")
@@ -214,7 +214,7 @@ async def test_a_stale_value_hides_failures_until_it_is_too_old(caplog: pytest.L
         await cache.get("a")
 
 
-async def test_closing_cancels_lookups_in_progress() -> None:
+async def test_closing_cancels_lookups_in_progress():
     lookup = Lookup()
     lookup.gate.clear()
     cache = lookup.cache()

@@ -92,7 +92,7 @@ FORMS = ("/v1/entries", "/sign-in")
 
 
 @pytest.mark.parametrize("path", FORMS)
-async def test_bodies_that_trickle_are_cut_off_and_others_are_served_meanwhile(target: Target, path: str) -> None:
+async def test_bodies_that_trickle_are_cut_off_and_others_are_served_meanwhile(target: Target, path: str):
     slow = [await target.connect() for _ in range(PLACES)]
     for _, writer in slow:
         writer.write(target.head(path, "content-length: 1000") + b'{"')
@@ -115,7 +115,7 @@ async def test_bodies_that_trickle_are_cut_off_and_others_are_served_meanwhile(t
     assert status(await target.ask(target.head("/v1/nothing", method="GET"))) == 404
 
 
-async def test_what_is_too_large_is_read_to_the_bound_and_no_further(target: Target) -> None:
+async def test_what_is_too_large_is_read_to_the_bound_and_no_further(target: Target):
     chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
     for path in FORMS:
         answered = await target.ask(target.head(path, f"content-length: {MUCH}"))  # it says so
@@ -137,7 +137,7 @@ async def test_what_is_too_large_is_read_to_the_bound_and_no_further(target: Tar
         assert await target.alive()
 
 
-async def test_what_all_bodies_have_together_is_bounded_too() -> None:
+async def test_what_all_bodies_have_together_is_bounded_too():
     kept, go = 0, asyncio.Event()
 
     async def keep(request: Request) -> Response:
@@ -187,7 +187,7 @@ HEADS = {
 }
 
 
-async def test_nonsense_is_refused(target: Target, caplog: pytest.LogCaptureFixture) -> None:
+async def test_nonsense_is_refused(target: Target, caplog: pytest.LogCaptureFixture):
     for method, path, headers, expected in HEADS.values():
         key = b"" if b"authorization" in headers else b"authorization: Bearer %s\r\n" % target.key.encode()
         answered = await target.ask(b"%s %s HTTP/1.1\r\nhost: x\r\n%s%s\r\n{}" % (method, path, key, headers))

@@ -56,14 +56,14 @@ PATHS = {
 }
 
 
-async def test_parts_are_told_apart_by_path() -> None:
+async def test_parts_are_told_apart_by_path():
     front = Front({"/": saying("pages"), "/v1/": saying("api"), **dict.fromkeys(OPEN, saying("open"))})
     async with asking(front) as client:
         for part, paths in PATHS.items():
             assert {(await client.get(path)).text.split()[0] for path in paths} == {part}
 
 
-async def test_what_is_open_to_the_world_has_nothing_of_the_other_parts() -> None:
+async def test_what_is_open_to_the_world_has_nothing_of_the_other_parts():
     async with asking(Front(dict.fromkeys(OPEN, saying("open")))) as client:
         for path in ("/", "/v1/entries", "/healthz/", "/sign-in"):
             answer = await client.post(path)
@@ -160,7 +160,7 @@ ALL = {**CALLBACKS, "suppression_key": KEY, "encryption_keys": KEY}
 )
 async def test_it_says_what_it_serves_and_ends_when_asked_to(
     served: Served, connected: Queue, caplog: pytest.LogCaptureFixture, wanted: Parts, more: dict[str, str], said: str
-) -> None:
+):
     async with served(wanted, **more) as client:
         assert said in caplog.text
         assert (await client.get("/healthz")).json() == {"alive": True}
@@ -176,7 +176,7 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
 @pytest.mark.usefixtures("connected", "store")
 async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
     served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     troubles: dict[str, Exception] = {}
 
     async def check(looked: NamespaceCheck | Store, **_: Any) -> None:
@@ -206,7 +206,7 @@ async def test_it_is_ready_while_it_can_use_temporal_and_the_store(
 
 
 @pytest.mark.usefixtures("connected", "store")
-async def test_what_is_under_way_at_the_end_still_has_its_store(begin: Begin, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_is_under_way_at_the_end_still_has_its_store(begin: Begin, caplog: pytest.LogCaptureFixture):
     caplog.set_level(logging.INFO)
     task = asyncio.create_task(begin(Parts(api=True)))
     reader, writer = await asyncio.open_connection("127.0.0.1", await ready_port(task, caplog))
@@ -227,7 +227,7 @@ async def test_what_is_under_way_at_the_end_still_has_its_store(begin: Begin, ca
 @pytest.mark.usefixtures("store")
 async def test_operations_that_are_not_carried_out_end_all_but_what_is_open_to_the_world(
     begin: Begin, served: Served, connected: Queue, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     connected.ended.set()
     async with served(Parts(callbacks=True), **CALLBACKS) as client:
         assert "for callbacks; not configured: unsubscribing" in caplog.text
@@ -238,7 +238,7 @@ async def test_operations_that_are_not_carried_out_end_all_but_what_is_open_to_t
 
 
 @pytest.mark.usefixtures("connected")
-async def test_what_is_missing_or_taken_is_said_before_anything_is_served(begin: Begin) -> None:
+async def test_what_is_missing_or_taken_is_said_before_anything_is_served(begin: Begin):
     missing = "set SCENARIO_CALLBACK_URL and SCENARIO_CALLBACK_KEY here"
     async with HttpServer() as taken:
         for wanted, port, error, said in (
@@ -251,7 +251,7 @@ async def test_what_is_missing_or_taken_is_said_before_anything_is_served(begin:
 
 
 @pytest.mark.usefixtures("store")
-async def test_asked_to_stop_before_it_is_ready_it_does(begin: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_asked_to_stop_before_it_is_ready_it_does(begin: Begin, monkeypatch: pytest.MonkeyPatch):
     waiting = asyncio.Event()
 
     async def connect(**_: Any) -> None:

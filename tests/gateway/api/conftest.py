@@ -1,27 +1,43 @@
-"""The API without a server: its routes over a client that is told what to answer, and a real store of keys."""
+"""The API without a server: an application of its routes, which tests use one after the other, over a store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from functools import cache
+from types import SimpleNamespace
+from typing import Any, Final, cast
 from uuid import UUID
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.types import Message
-from temporalio.client import Client as Temporal
 
-from gateway.api import app as api_app
+from gateway.api import app
 from gateway.api.authentication import Keys
-from gateway.client import EventView, Services
+from gateway.api.limits import MOST_UPLOADED
+from gateway.authoring.process import Authoring
+from gateway.authoring.work import Setup
+from gateway.client import EventView, ScenarioClient, Services
+from gateway.service.authoring import AuthoringService
 from gateway.service.caller import Caller
 from gateway.service.entries import Entered
 from runtime.api_keys import Scope
 from runtime.store import Store
 from tests.factories import add_key
-from tests.gateway.api.doors import Door, application, opened
+
+AUTHORS: Final = Authoring(Setup(zone="Europe/Paris"))
+"""One for all tests of a process: each starts processes of its own."""
+ROUTES: Final = [
+    (method, route)
+    for router in app.ROUTERS
+    for route in router.routes
+    if isinstance(route, APIRoute)
+    for method in sorted(route.methods or ())
+]
+HELLO: Final = "scenario: hello\ntrigger: order\nsteps:\n  - sms: hello\n    text: Hello\n"
 
 
 @dataclass
@@ -39,7 +55,7 @@ class Client:
     entered: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
-        self.services: Any = Services(cast("Temporal", None), self.store)
+        self.services: Any = Services(cast("Any", None), self.store)
         self.services.entries = self.services.events = self
 
     async def enter(
@@ -76,28 +92,120 @@ class Client:
 
 
 @dataclass(frozen=True)
-class Api:
-    client: Client
+class Door:
+    """The API, as the holder of a key sees it."""
+
+    client: Any
     keys: Keys
     app: FastAPI
     http: httpx.AsyncClient
-    token: str
+    token: str = ""
 
-    async def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+    @property
+    def store(self) -> Store:
+        return self.client.store
+
+    async def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.token}", **options.pop("headers", {})}
         return await self.http.request(method, f"/v1{path}", headers=headers, **options)
 
     async def post(self, path: str, json: Any, **headers: str) -> httpx.Response:
         """A POST of JSON; ``idempotency_key`` and the like are headers."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.call("POST", path, json=json, headers=named)
+        return await self.ask("POST", path, json=json, headers=named)
 
-    async def key(self, *scopes: Scope, **more: Any) -> str:
-        return (await add_key(self.client.store, *scopes, **more))[0]
+    async def call(self, method: str, path: str, *, status: int = 200, **options: Any) -> Any:
+        """Asks for something, and expects a status. Returns the answer's JSON."""
+        answer = await self.ask(method, path, **options)
+        assert answer.status_code == status, answer.text
+        return answer.json()
 
-    def holding(self, token: str) -> "Api":
-        """The same, as the holder of another key sees it."""
+    async def pages(self, path: str, **params: Any) -> list[list[dict[str, Any]]]:
+        """Return the items of a list, page by page."""
+        pages: list[list[dict[str, Any]]] = []
+        while not pages or params["cursor"]:
+            page = await self.call("GET", path, params=params)
+            pages.append(page["items"])
+            params["cursor"] = page["next"]
+        return pages
+
+    def holding(self, token: str) -> "Door":
         return replace(self, token=token)
+
+    async def limited(self, *scopes: Scope, **more: Any) -> "Door":
+        """As the holder of a new key, which is for some scopes or scenarios alone."""
+        return self.holding((await add_key(self.store, *scopes, **more))[0])
+
+
+class _Present:
+    """What each test has of its own, behind an application that they share."""
+
+    now: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.now, name)
+
+
+_FREE: Final[list[tuple[FastAPI, _Present, _Present]]] = []
+
+
+@contextmanager
+def application(client: Any, keys: Keys) -> Generator[FastAPI]:
+    """The API, which an earlier test may have had.
+
+    An application works its routes out when it is first asked, which takes longer than most tests.
+    """
+    if _FREE:
+        made, shared_store, shared_keys = _FREE.pop()
+    else:
+        shared_store, shared_keys = _Present(), _Present()
+        made = app.application(cast("Any", SimpleNamespace(store=shared_store)), cast("Any", shared_keys))
+    shared_store.now, shared_keys.now = client.store, keys
+    made.state.client, made.state.keys = client, keys
+    made.state.authoring = AuthoringService(client.store, AUTHORS)
+    made.middleware_stack = None  # so that it is made anew, and nothing in it is from another test
+    try:
+        yield made
+    finally:
+        _FREE.append((made, shared_store, shared_keys))
+
+
+@cache
+def described() -> dict[str, Any]:
+    nothing: Any = SimpleNamespace(store=None)
+    with application(nothing, nothing) as made:
+        return made.openapi()
+
+
+@asynccontextmanager
+async def entered(
+    client: Any, rate: float = 10_000, origins: Sequence[str] = (), uploaded: int = MOST_UPLOADED
+) -> AsyncGenerator[Door]:
+    """The API over a client, asked by who may do all."""
+    keys = Keys(client.store, rate=rate)
+    alone = nullcontext(app.application(client, keys, origins=origins)) if origins else None
+    with alone or application(client, keys) as made:
+        transport = httpx.ASGITransport(app.bounded(made, uploaded))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            yield await Door(client, keys, made, http).limited()
+
+
+def opened(store: Store, temporal: object = None, **given: Any) -> AbstractAsyncContextManager[Door]:
+    return entered(ScenarioClient(cast("Any", temporal), store, "Europe/Paris"), **given)
+
+
+@pytest.fixture
+async def api(store: Store) -> AsyncIterator[Door]:
+    """The API over a client that is told what to answer."""
+    async with entered(Client(store)) as door:
+        yield door
+
+
+@pytest.fixture
+async def door(store: Store) -> AsyncIterator[Door]:
+    """The API over an empty store."""
+    async with opened(store) as door:
+        yield door
 
 
 def http_scope(method: str, path: str, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -125,36 +233,3 @@ def arriving(*messages: Message) -> Callable[[], Awaitable[Message]]:
         return message or {}
 
     return receive
-
-
-Opening = Callable[..., Awaitable[Api]]
-
-
-@pytest.fixture
-async def opening(store: Store) -> AsyncIterator[Opening]:
-    async with AsyncExitStack() as opened:
-
-        async def make(*, rate: float = 10_000, origins: Sequence[str] = ()) -> "Api":
-            client, keys = Client(store), Keys(store, rate=rate)
-            if origins:
-                app = api_app.application(cast("Any", client), keys, origins=origins)
-            else:
-                app = opened.enter_context(application(client, keys))
-            transport = httpx.ASGITransport(api_app.bounded(app))
-            http = await opened.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
-            made = Api(client, keys, app, http, "")
-            return made.holding(await made.key())
-
-        yield make
-
-
-@pytest.fixture
-async def api(opening: Opening) -> "Api":
-    return await opening()
-
-
-@pytest.fixture
-async def door(store: Store) -> AsyncIterator[Door]:
-    """The API over an empty store."""
-    async with opened(store) as door:
-        yield door

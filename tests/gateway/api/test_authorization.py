@@ -21,21 +21,21 @@ from gateway.api.problem import Problem
 from gateway.errors import Busy
 from gateway.service.caller import Caller
 from runtime.api_keys import SCOPES, Scope, make_token
+from runtime.store import Store
 from tests.fakes import Clock
-from tests.gateway.api.conftest import Api, Opening, arriving, http_scope
-from tests.gateway.api.doors import ROUTES
+from tests.gateway.api.conftest import ROUTES, Client, Door, arriving, entered, http_scope
 
 WITH_BODY = {"content-type": "application/json", "content-length": "1000", "idempotency-key": "k"}
 
 
-def connection(api: Api, method: str, path: str) -> dict[str, Any]:
+def connection(api: Door, method: str, path: str) -> dict[str, Any]:
     return http_scope(method, f"{PREFIX}{path}", {"authorization": f"Bearer {api.token}", **WITH_BODY})
 
 
 class Slow:
     """A request whose body never arrives."""
 
-    def __init__(self, api: Api, method: str, path: str) -> None:
+    def __init__(self, api: Door, method: str, path: str) -> None:
         self.asked = asyncio.Event()
         self._given = connection(api, method, path)
         self._app, self._send = Bounds(api.app), AsyncMock()
@@ -50,10 +50,10 @@ class Slow:
         return {}
 
 
-async def test_what_is_refused_is_refused_before_its_body_arrives(api: Api):
+async def test_what_is_refused_is_refused_before_its_body_arrives(api: Door):
     for method, route in ROUTES:
         others: list[Scope] = [scope for scope in SCOPES if scope != scope_of(route)]
-        slow = Slow(api.holding(await api.key(*others)), method, route.path.replace("{", "").replace(":path}", ""))
+        slow = Slow(await api.limited(*others), method, route.path.replace("{", "").replace(":path}", ""))
         assert (await slow.run(), slow.asked.is_set()) == (403, False), f"{method} {route.path}"
     for method, path, status in (("POST", "/nothing", 404), ("PUT", "/entries", 405)):
         slow = Slow(api, method, path)
@@ -73,7 +73,7 @@ def test_a_route_without_a_scope_cannot_be_served():
 
 
 @asynccontextmanager
-async def checking(api: Api, count: int) -> AsyncGenerator[None]:
+async def checking(api: Door, count: int) -> AsyncGenerator[None]:
     """Requests for checks whose bodies do not arrive."""
     slow = [Slow(api, "POST", "/check") for _ in range(count)]
     tasks = [asyncio.create_task(one.run()) for one in slow]
@@ -89,11 +89,11 @@ async def cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_slow_bodies_take_the_places_of_their_key_alone(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_slow_bodies_take_the_places_of_their_key_alone(api: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(api.keys, "places", KeyPlaces(3))
-    hostile = api.holding(await api.key("publish"))
+    hostile = await api.limited("publish")
     async with checking(hostile, 3):
-        refused = await hostile.call("GET", "/nothing")
+        refused = await hostile.ask("GET", "/nothing")
         assert refused.status_code == 404  # which costs nothing
         refused = await hostile.post("/check", {"source": ""})
         assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
@@ -102,8 +102,8 @@ async def test_slow_bodies_take_the_places_of_their_key_alone(api: Api, monkeypa
     assert (await hostile.post("/check", {})).status_code == 422
 
 
-async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(api: Api):
-    hostile = api.holding(await api.key("publish"))
+async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrives(api: Door):
+    hostile = await api.limited("publish")
     async with checking(hostile, AUTHORING):
         refused = Slow(hostile, "PUT", "/scenarios/a")
         assert (await refused.run(), refused.asked.is_set()) == (503, False)
@@ -111,7 +111,7 @@ async def test_a_check_beyond_those_of_its_key_is_refused_before_its_body_arrive
     assert (await hostile.post("/check", {})).status_code == 422
 
 
-async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api):
+async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Door):
     bounded = Bounds(api.app, together=4000)
     hostile = connection(api, "POST", "/events")
     statuses: list[int] = []
@@ -126,7 +126,7 @@ async def test_large_bodies_take_the_bytes_of_their_key_alone(api: Api):
     assert not slow.done()
     large = 4000 // SHARE - 500
     await ask(dict(hostile), large)
-    other = api.holding(await api.key())
+    other = await api.limited()
     await ask(connection(other, "POST", "/events"), large)
     assert statuses == [429, 400]  # blanks are no JSON
     await cancelled([slow])
@@ -212,7 +212,7 @@ KINDS: list[tuple[str, str, dict[str, str], Work]] = [
 ]
 
 
-async def test_requests_take_turns_by_what_they_do(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_requests_take_turns_by_what_they_do(api: Door, monkeypatch: pytest.MonkeyPatch):
     asked: list[Work] = []
 
     class Noting(KeyPlaces):
@@ -222,7 +222,7 @@ async def test_requests_take_turns_by_what_they_do(api: Api, monkeypatch: pytest
 
     monkeypatch.setattr(api.keys, "places", Noting())
     for method, path, headers, _ in KINDS:
-        await api.call(method, path, content=b"{", headers={"content-type": "application/json", **headers})
+        await api.ask(method, path, content=b"{", headers={"content-type": "application/json", **headers})
     assert asked == [work for *_, work in KINDS]
 
 
@@ -242,7 +242,7 @@ SHOWN: dict[str, Any] = {
 }
 
 
-async def test_without_a_good_key_every_address_answers_the_same(api: Api, caplog: pytest.LogCaptureFixture):
+async def test_without_a_good_key_every_address_answers_the_same(api: Door, caplog: pytest.LogCaptureFixture):
     guesses = (f"{api.token[:-1]}{'0' if api.token[-1] != '0' else '1'}", api.token.upper())
     for shown in (*SHOWN.values(), *({"authorization": f"Bearer {guess}"} for guess in guesses)):
         for method, path in (("POST", "/v1/entries"), ("GET", "/v1/nothing"), ("HEAD", "/v1/entries")):
@@ -252,31 +252,31 @@ async def test_without_a_good_key_every_address_answers_the_same(api: Api, caplo
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
             assert method == "HEAD" or answer.json()["detail"] == "give a key: Authorization: Bearer sr_…"
     assert (api.client.asked, caplog.messages) == ([], []), "what others do wrong is no line of ours"
-    database = api.client.store._database  # pyright: ignore[reportPrivateUsage]
+    database = api.store._database  # pyright: ignore[reportPrivateUsage]
     assert await database.read(text("SELECT 1 FROM api_answers")) == []
 
 
-async def test_a_key_is_good_until_it_expires_whatever_the_case_of_the_scheme(api: Api):
+async def test_a_key_is_good_until_it_expires_whatever_the_case_of_the_scheme(api: Door):
     for seconds, scheme, status in ((-1, "Bearer ", 401), (3600, "bEARER  ", 202)):
-        token = await api.key(expires_at=datetime.now(UTC) + timedelta(seconds=seconds))
+        token = (await api.limited(expires_at=datetime.now(UTC) + timedelta(seconds=seconds))).token
         answer = await api.http.post("/v1/entries", json=ENTRY, headers={"authorization": scheme + token})
         assert answer.status_code == status
 
 
-async def test_a_revoked_key_is_no_good_within_seconds(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_a_revoked_key_is_no_good_within_seconds(api: Door, monkeypatch: pytest.MonkeyPatch):
     clock = Clock()
     monkeypatch.setattr(api.keys, "_clock", clock)
     assert (await api.post("/entries", ENTRY)).status_code == 202
-    await api.client.store.revoke_key(api.token.split("_")[1], datetime.now(UTC))
+    await api.store.revoke_key(api.token.split("_")[1], datetime.now(UTC))
     clock.now = REMEMBERED
     assert (await api.post("/entries", ENTRY)).status_code == 401
 
 
-async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Api, monkeypatch: pytest.MonkeyPatch):
-    unseen, stranger, clock = api.holding(await api.key()), api.holding(STRANGER), Clock(1000.0)
+async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Door, monkeypatch: pytest.MonkeyPatch):
+    unseen, stranger, clock = await api.limited(), api.holding(STRANGER), Clock(1000.0)
     for clocked in (api.keys, api.keys._misses):  # pyright: ignore[reportPrivateUsage]
         monkeypatch.setattr(clocked, "_clock", clock)
-    with patch.object(api.client.store, "key", wraps=api.client.store.key) as look_up:
+    with patch.object(api.store, "key", wraps=api.store.key) as look_up:
         for times in (1, 2):  # an unknown key is looked up once within seconds
             for _ in range(3):
                 assert (await stranger.post("/entries", ENTRY)).status_code == 401
@@ -296,10 +296,10 @@ async def test_guessed_keys_do_not_keep_the_store_from_known_ones(api: Api, monk
         assert (await unseen.post("/entries", ENTRY)).status_code == 202
 
 
-async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api):
-    other = api.holding(await api.key("enter", scenarios=["other"]))
+async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Door):
+    other = await api.limited("enter", scenarios=["other"])
     for holder, entry, status, why in (
-        (api.holding(await api.key("read")), ENTRY, 403, "this key lacks the scope 'enter'"),
+        (await api.limited("read"), ENTRY, 403, "this key lacks the scope 'enter'"),
         (other, ENTRY, 403, "this key is for other scenarios"),
         (other, {**ENTRY, "scenario": "other@3"}, 202, None),
     ):
@@ -307,34 +307,38 @@ async def test_a_key_is_good_for_its_scopes_and_scenarios(api: Api):
         assert (answer.status_code, answer.json().get("detail")) == (status, why)
 
 
-async def test_too_many_requests_of_a_key_have_to_wait(opening: Opening):
-    api = await opening(rate=2.0)
-    other = api.holding(await api.key(rate=50.0))
-    answers = [await api.post("/entries", ENTRY) for _ in range(6)]
-    assert [answer.status_code for answer in answers] == [202] * 4 + [429] * 2
-    assert int(answers[-1].headers["retry-after"]) in (1, 2)
-    assert (await other.post("/entries", ENTRY)).status_code == 202
+async def test_too_many_requests_of_a_key_have_to_wait(store: Store):
+    async with entered(Client(store), rate=2.0) as api:
+        other = await api.limited(rate=50.0)
+        answers = [await api.post("/entries", ENTRY) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [202] * 4 + [429] * 2
+        assert int(answers[-1].headers["retry-after"]) in (1, 2)
+        assert (await other.post("/entries", ENTRY)).status_code == 202
 
 
-async def test_what_an_address_does_not_take_is_told_to_who_has_a_key(api: Api):
+async def test_what_an_address_does_not_take_is_told_to_who_has_a_key(api: Door):
     for method in ("HEAD", "OPTIONS", "DELETE"):
-        answer = await api.call(method, "/entries")
+        answer = await api.ask(method, "/entries")
         assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_pages_elsewhere_may_use_it_where_they_are_named(opening: Opening):
-    asked = {"origin": "https://shop.example.com", "access-control-request-method": "POST"}
-    closed, opened = await opening(), await opening(origins=["https://shop.example.com"])
-    for api, allowed in ((closed, None), (opened, "https://shop.example.com")):
-        preflight = await api.http.options("/v1/entries", headers=asked)
-        assert preflight.headers.get("access-control-allow-origin") == allowed
-        answer = await api.post("/entries", {}, origin="https://shop.example.com")
-        assert answer.headers.get("access-control-allow-origin") == allowed
-    other = await opened.post("/entries", ENTRY, origin="https://elsewhere.example.com")
-    assert "access-control-allow-origin" not in other.headers
+async def test_pages_elsewhere_may_use_it_where_they_are_named(store: Store):
+    shop = "https://shop.example.com"
+    for origins, origin, allowed in (
+        ([], shop, None),
+        ([shop], shop, shop),
+        ([shop], "https://elsewhere.example.com", None),
+    ):
+        async with entered(Client(store), origins=origins) as api:
+            preflight = {"origin": origin, "access-control-request-method": "POST"}
+            for answer in (
+                await api.http.options("/v1/entries", headers=preflight),
+                await api.post("/entries", ENTRY, origin=origin),
+            ):
+                assert answer.headers.get("access-control-allow-origin") == allowed
 
 
-async def test_no_cache_keeps_an_answer_and_the_description_is_anybodys(api: Api):
+async def test_no_cache_keeps_an_answer_and_the_description_is_anybodys(api: Door):
     stranger = api.holding("")
     for caller, method, path, status in (
         (stranger, "GET", "/openapi.json", 200),
@@ -343,5 +347,5 @@ async def test_no_cache_keeps_an_answer_and_the_description_is_anybodys(api: Api
         (api, "PUT", "/entries", 405),
         (api, "POST", "/entries", 202),
     ):
-        answer = await caller.call(method, path, **({"json": ENTRY} if path == "/entries" else {}))
+        answer = await caller.ask(method, path, **({"json": ENTRY} if path == "/entries" else {}))
         assert (answer.status_code, answer.headers["cache-control"]) == (status, "no-store")

@@ -11,7 +11,7 @@ import pytest
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem
 from tests.factories import present, publish, stored_campaign
-from tests.gateway.api.doors import HELLO, Door, opened
+from tests.gateway.api.conftest import HELLO, Door, opened
 from tests.gateway.search import Search
 from tests.runtime.store.test_batches import BATCH, item
 
@@ -72,7 +72,7 @@ async def test_a_batch_is_shown_with_its_numbers_and_its_contacts(door: Door, st
 
 async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.service.campaigns._EXPORTED", 2)
-    answer = await door.http.get("/v1/campaigns/sale/results")
+    answer = await door.ask("GET", "/campaigns/sale/results")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.text.splitlines() == [
         "line,contact,journey,outcome,reason,at",
@@ -80,7 +80,7 @@ async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.Mo
         "3,,,invalid,no id,2026-11-27T04:00:00Z",
         "4,8,offer/8/sale,skipped,the campaign was stopped,2026-11-27T04:00:00Z",
     ]
-    answer = await door.http.get("/v1/campaigns/sale/results", params={"format": "ndjson", "outcome": "invalid"})
+    answer = await door.ask("GET", "/campaigns/sale/results", params={"format": "ndjson", "outcome": "invalid"})
     assert [json.loads(line)["line"] for line in answer.text.splitlines()] == [3]
     await door.call("GET", "/campaigns/other/results", status=404)
 
@@ -147,12 +147,12 @@ async def test_a_mistake_in_a_request_is_named(gateway: Door, more: dict[str, An
 
 async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door):
     await gateway.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
-    other, reader = await gateway.limited("offer"), await gateway.limited("offer", scopes=["read"])
+    other, reader = await gateway.limited(scenarios=["offer"]), await gateway.limited("read", scenarios=["offer"])
     problem = await other.call("POST", "/campaigns", status=422, json=BODY)
     assert problem["detail"] == "there is no uploaded file 'people.csv': upload it first"
     await other.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
     await other.call("POST", "/campaigns", status=202, json=BODY)
-    stranger = await gateway.limited("another")
+    stranger = await gateway.limited(scenarios=["another"])
     await stranger.call("POST", "/campaigns", status=403, json=BODY)
     assert [len((await door.call("GET", "/campaigns"))["items"]) for door in (stranger, other)] == [0, 1]
     for call in (("PUT", "/audiences/people.csv"), ("POST", "/campaigns")):

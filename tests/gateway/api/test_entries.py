@@ -10,7 +10,7 @@ import pytest
 from gateway.api.limits import AT_ONCE
 from gateway.errors import MistakenEntry, NotEntered, NotFound, UnderWay
 from runtime.store import StoreUnavailable
-from tests.gateway.api.conftest import Api
+from tests.gateway.api.conftest import Door
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}
 
@@ -27,7 +27,7 @@ PREFERENCES = {
 }
 
 
-async def test_how_long_is_waited_is_said(api: Api):
+async def test_how_long_is_waited_is_said(api: Door):
     for prefer, waited in PREFERENCES.items():
         answer = await api.post("/entries", ENTRY, prefer=prefer)
         assert answer.headers.get("preference-applied") == (f"wait={waited}" if waited else None)
@@ -51,7 +51,7 @@ BECAME: list[tuple[str, dict[str, Any] | NotEntered, int, dict[str, Any]]] = [
 ]
 
 
-async def test_the_answer_says_what_became_of_the_contact(api: Api):
+async def test_the_answer_says_what_became_of_the_contact(api: Door):
     for prefer, became, status, body in BECAME:
         if isinstance(became, NotEntered):
             api.client.refusals["7"] = became
@@ -62,7 +62,7 @@ async def test_the_answer_says_what_became_of_the_contact(api: Api):
         assert answer.headers.get("preference-applied") == (prefer or None)
 
 
-async def test_what_is_no_entry_is_told(api: Api):
+async def test_what_is_no_entry_is_told(api: Door):
     yaml, plain = {"content-type": "application/yaml"}, {"content-type": "application/json"}
     for content, headers, status, pointers in (
         (b"scenario: welcome", yaml, 415, []),
@@ -70,14 +70,14 @@ async def test_what_is_no_entry_is_told(api: Api):
         (b'["welcome"]', plain, 422, [""]),
         (None, plain, 422, [""]),
     ):
-        answer = await api.call("POST", "/entries", content=content, headers=headers)
+        answer = await api.ask("POST", "/entries", content=content, headers=headers)
         assert (answer.status_code, [mistake["pointer"] for mistake in answer.json()["errors"]]) == (status, pointers)
 
 
 EVENT: dict[str, Any] = {"contact": "7", "name": "order.delivered"}
 
 
-async def test_a_contacts_journeys_are_told_or_one(api: Api):
+async def test_a_contacts_journeys_are_told_or_one(api: Door):
     told = {"properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
     answer = await api.post("/events", {**EVENT, **told})
     assert (answer.status_code, answer.json()) == (202, {"told": 2, "pending": 0, "unknown": False, "goals": 1})
@@ -90,11 +90,11 @@ async def test_a_contacts_journeys_are_told_or_one(api: Api):
     assert (answer.status_code, answer.json()["code"]) == (404, "not-found")
 
 
-async def test_answers_tell_pending_unknown_and_over_apart(api: Api):
+async def test_answers_tell_pending_unknown_and_over_apart(api: Door):
     for whom, said in (("nobody", (0, 0, True)), ("early", (0, 1, False)), ("over", (0, 0, False))):
         answers = [
             await api.post("/events", {**EVENT, "contact": whom}),
-            await api.call("PATCH", f"/contacts/{whom}", json={}),
+            await api.ask("PATCH", f"/contacts/{whom}", json={}),
             await api.post("/events", {"journey": whom, "name": "order.delivered"}),
         ]
         assert [answer.status_code for answer in answers] == [202, 200, 202]
@@ -104,7 +104,7 @@ async def test_answers_tell_pending_unknown_and_over_apart(api: Api):
 
 
 @pytest.mark.parametrize(("whom", "kept"), [("7", True), ("early", True), ("over", False), ("nobody", False)])
-async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: str, kept: bool):
+async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Door, whom: str, kept: bool):
     requests: list[tuple[str, str, Any]] = [
         ("POST", "/events", {**EVENT, "contact": whom}),
         ("POST", "/events/batch", [{**EVENT, "contact": whom}]),
@@ -112,22 +112,22 @@ async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Api, whom: st
     ]
     for index, (method, path, body) in enumerate(requests):
         for turn in range(2):
-            answer = await api.call(method, path, json=body, headers={"idempotency-key": str(index)})
+            answer = await api.ask(method, path, json=body, headers={"idempotency-key": str(index)})
             assert answer.headers.get("idempotency-replayed") == ("true" if turn and kept else None)
     ids = [asked[3] for asked in api.client.asked if asked[1] == "order.delivered"]
     assert len(ids) == (2 if kept else 4)
     assert len({*ids}) == 2, "an event that is told again has its id again"
 
 
-async def test_a_path_names_a_contact(api: Api):
+async def test_a_path_names_a_contact(api: Door):
     for method, query in (("PATCH", ""), ("DELETE", "?reason=4711")):
-        answer = await api.call(method, f"/contacts/%20{query}", json={})
+        answer = await api.ask(method, f"/contacts/%20{query}", json={})
         assert (answer.status_code, "an id cannot be blank" in answer.text) == (422, True)
-    answer = await api.call("PATCH", "/contacts/a%2Fb%20c", json={"language": "fr"})
+    answer = await api.ask("PATCH", "/contacts/a%2Fb%20c", json={"language": "fr"})
     assert (answer.status_code, api.client.asked[0][:2]) == (200, ("a/b c", {"language": "fr"}))
 
 
-async def test_under_an_idempotency_key_an_event_has_an_id(api: Api):
+async def test_under_an_idempotency_key_an_event_has_an_id(api: Door):
     await api.post("/events", EVENT, idempotency_key="a")
     await api.post("/events", {**EVENT, "contact": 7, "id": "mine"}, idempotency_key="b")
     await api.post("/events/batch", [EVENT, EVENT], idempotency_key="c")
@@ -149,7 +149,7 @@ NO_EVENTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Api):
+async def test_what_is_no_event_is_told_alone_and_in_a_batch(api: Door):
     for event, pointer in NO_EVENTS:
         alone = await api.post("/events", event)
         assert alone.status_code == 422
@@ -170,23 +170,23 @@ def lines(*values: Any) -> str:
     return "\n".join(value if isinstance(value, str) else json.dumps(value) for value in values)
 
 
-async def results(api: Api, batch: list[Any] | str, path: str = "/entries/batch") -> list[dict[str, Any]]:
+async def results(api: Door, batch: list[Any] | str, path: str = "/entries/batch") -> list[dict[str, Any]]:
     """Return what became of each item of a batch, which is JSON or lines of it."""
     given: dict[str, Any] = {"content": batch, "headers": LINES} if isinstance(batch, str) else {"json": batch}
-    answer = await api.call("POST", path, **given)
+    answer = await api.ask("POST", path, **given)
     assert answer.status_code == 200
     told = answer.json()
     assert told["accepted"] == sum(one["status"] == 202 for one in told["results"])
     return told["results"]
 
 
-async def test_each_is_answered_at_its_place(api: Api):
+async def test_each_is_answered_at_its_place(api: Door):
     api.client.refusals = {
         "8": UnderWay("the contact is in welcome already", journey="welcome/8"),
         "9": NotEntered("no consent"),
         "10": MistakenEntry("there is no such scenario", at=["scenario"], meant="welcome"),
     }
-    limited = api.holding(await api.key(scenarios=["welcome"]))
+    limited = await api.limited(scenarios=["welcome"])
     batch = [*(entry(contact) for contact in (7, 8, 9, 10)), "seven", entry(scenario="other")]
     told = await results(limited, batch)
     assert [(one["index"], one["status"]) for one in told] == list(enumerate([202, 409, 200, 422, 422, 403]))
@@ -197,14 +197,14 @@ async def test_each_is_answered_at_its_place(api: Api):
     assert mistaken["problem"]["errors"][0]["did_you_mean"] == "welcome"
 
 
-async def test_lines_that_cannot_be_read_are_their_own_problem(api: Api):
+async def test_lines_that_cannot_be_read_are_their_own_problem(api: Door):
     bad = ["{", '{"a": 1, "a": 2}', '{"a": NaN}', '{"a": "\\ud800"}', "[" * 600, "{} {}"]
     told = await results(api, lines(entry(1), "", *bad, "  ", entry(2)) + "\r\n")
     assert [one["status"] for one in told] == [202, *[400] * len(bad), 202]
     assert told[1]["problem"]["detail"].startswith("item 1 is not JSON (line 1, column 2): ")
 
 
-async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Door, monkeypatch: pytest.MonkeyPatch):
     under_way = most = 0
     entries = api.client.services.entries
     enter = entries.enter
@@ -223,7 +223,7 @@ async def test_many_are_done_some_at_a_time_and_answered_in_order(api: Api, monk
     assert most == AT_ONCE["items"]
 
 
-async def test_events_of_one_contact_are_told_in_their_order(api: Api):
+async def test_events_of_one_contact_are_told_in_their_order(api: Door):
     batch = [{"contact": str(number % 3), "name": f"step.{number}"} for number in range(60)]
     assert [one["status"] for one in await results(api, lines(*batch), "/events/batch")] == [202] * 60
     for contact in range(3):
@@ -244,21 +244,21 @@ NO_BATCHES = [
 MOST = 5 * 1024 * 1024
 
 
-async def test_what_is_no_batch_does_nothing_and_its_form_and_size_are_bounded(api: Api):
+async def test_what_is_no_batch_does_nothing_and_its_form_and_size_are_bounded(api: Door):
     for content, status, detail in NO_BATCHES:
         headers = {"content-type": "application/json"} if content else LINES
-        answer = await api.call("POST", "/entries/batch", content=content, headers=headers)
+        answer = await api.ask("POST", "/entries/batch", content=content, headers=headers)
         assert (answer.status_code, answer.json()["detail"]) == (status, detail)
     assert api.client.asked == []
-    form = await api.call("POST", "/entries/batch", content=b"a,b", headers={"content-type": "text/csv"})
+    form = await api.ask("POST", "/entries/batch", content=b"a,b", headers={"content-type": "text/csv"})
     assert form.status_code == 415
-    more = await api.call("POST", "/entries/batch", content=b" " * (MOST + 1), headers=LINES)
+    more = await api.ask("POST", "/entries/batch", content=b" " * (MOST + 1), headers=LINES)
     assert more.status_code == 413
     assert await results(api, "\n" * (MOST - 2) + "{}") != []
 
 
 async def test_an_unexpected_error_stops_no_other_item_and_what_all_need_does(
-    api: Api, caplog: pytest.LogCaptureFixture
+    api: Door, caplog: pytest.LogCaptureFixture
 ):
     api.client.refusals = {"1": RuntimeError("zoe@example.com")}
     assert [one["status"] for one in await results(api, [entry(number) for number in range(3)])] == [202, 500, 202]

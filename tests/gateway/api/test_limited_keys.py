@@ -10,7 +10,7 @@ import pytest
 
 from runtime.store import AcceptedEntry, Store
 from tests.factories import NOW, admission_request, publish, stored_campaign, stored_operation
-from tests.gateway.api.doors import ROUTES, Door, opened
+from tests.gateway.api.conftest import ROUTES, Door, opened
 from tests.runtime.store.test_batches import BATCH
 
 WHY = {"reason": "x"}
@@ -96,7 +96,7 @@ async def limited(store: Store) -> AsyncIterator[Door]:
     for name, scenario in (("b1", "hello"), ("b2", "other")):
         await store.open_batch(replace(BATCH, id=name, scenario=scenario))
     async with opened(store) as door:  # without a Temporal to ask: whoever gets so far fails
-        yield await door.limited("other")
+        yield await door.limited(scenarios=["other"])
 
 
 async def test_what_is_not_for_it_is_forbidden(limited: Door):

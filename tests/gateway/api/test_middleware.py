@@ -29,14 +29,13 @@ from runtime.telemetry.metrics import HTTP_SERVER
 from runtime.temporal_faults import bound_calls
 from tests.factories import admission_request, publish
 from tests.fakes import RefusingService
-from tests.gateway.api.conftest import Api, arriving, http_scope
-from tests.gateway.api.doors import HELLO, Door, opened
+from tests.gateway.api.conftest import HELLO, Door, arriving, http_scope, opened
 from tests.measured import Measured
 
 
-async def test_requests_are_measured_by_route_and_by_no_path(api: Api):
+async def test_requests_are_measured_by_route_and_by_no_path(api: Door):
     measured = Measured(HTTP_SERVER)
-    reader = api.holding(await api.key("read"))
+    reader = await api.limited("read")
     for caller, method, path in (
         (api, "POST", "/entries"),
         (api, "PATCH", "/contacts/3028687"),
@@ -45,7 +44,7 @@ async def test_requests_are_measured_by_route_and_by_no_path(api: Api):
         (api.holding("wrong"), "POST", "/entries"),
         (reader, "PATCH", "/contacts/3028687"),
     ):
-        await caller.call(method, path, json=ENTRY if method == "POST" else {})
+        await caller.ask(method, path, json=ENTRY if method == "POST" else {})
     # Nothing is known of a request before its key is.
     assert {labels: count for labels, (count, _) in measured.of(HTTP_SERVER).items()} == {
         ("/v1/entries", "POST", 202, None): 1,
@@ -78,7 +77,7 @@ async def test_all_parts_are_measured_and_failures_are_named():
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
 
-async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(api: Api, monkeypatch: pytest.MonkeyPatch):
+async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(api: Door, monkeypatch: pytest.MonkeyPatch):
     seen: list[tuple[str, str]] = []
     entries = api.client.services.entries
     enter = entries.enter
@@ -96,10 +95,10 @@ async def test_what_comes_of_a_request_belongs_to_the_trace_of_who_asks(api: Api
 
 
 async def test_a_failure_is_answered_and_logged_without_data(
-    api: Api, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    api: Door, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(api.client.services.events, "change", AsyncMock(side_effect=KeyError("zoe")))
-    answer = await api.call("PATCH", "/contacts/zoe", json={})
+    answer = await api.ask("PATCH", "/contacts/zoe", json={})
     assert (answer.status_code, answer.json()["code"]) == (500, "failed")
     assert answer.headers["content-type"] == "application/problem+json"
     [record] = [one for one in caplog.records if one.levelno >= logging.ERROR]
@@ -128,16 +127,16 @@ NOT_JSON = "the body is not JSON"
         (b'{"a": 1' + b"0" * 5000 + b"}", f"{NOT_JSON} (line 1, column 7): a number has more than 4,300 digits"),
     ],
 )
-async def test_json_that_means_nothing_to_some_is_refused(api: Api, content: bytes, said: str):
-    answer = await api.call("POST", "/events", content=content, headers={**JSON, "idempotency-key": "k"})
+async def test_json_that_means_nothing_to_some_is_refused(api: Door, content: bytes, said: str):
+    answer = await api.ask("POST", "/events", content=content, headers={**JSON, "idempotency-key": "k"})
     assert (answer.status_code, answer.json()["detail"]) == (400, said)
     assert answer.json()["errors"][0]["pointer"] == ""
     assert api.client.asked == []
 
 
-async def test_whole_characters_are_taken_however_they_are_written(api: Api):
+async def test_whole_characters_are_taken_however_they_are_written(api: Door):
     content = b'\xef\xbb\xbf{"contact": "7", "name": "a", "properties": {"\\ud83d\\ude00": "\\u00e9"}}'
-    assert (await api.call("POST", "/events", content=content, headers=JSON)).status_code == 202
+    assert (await api.ask("POST", "/events", content=content, headers=JSON)).status_code == 202
     assert api.client.asked[0][2] == {"😀": "é"}
 
 
@@ -156,7 +155,7 @@ def part(content: bytes, *, more: bool = True) -> Message:
     ids=["slow", "long", "gone", "whole"],
 )
 async def test_a_body_arrives_whole_or_is_given_up(
-    api: Api, messages: list[Message], most: float, statuses: list[int | None]
+    api: Door, messages: list[Message], most: float, statuses: list[int | None]
 ):
     for headers, status in zip(({}, {"idempotency-key": "k"}, {"content-type": "text/plain"}), statuses, strict=True):
         asked = {"authorization": f"Bearer {api.token}", "content-type": "application/json", **headers}
@@ -217,7 +216,7 @@ async def test_no_fault_of_temporal_is_the_callers(
             continue
         method, path = route.split()
         service.refuse(status, detail=detail)
-        answer = await door.http.request(method, f"/v1{path}", **ROUTES[route])
+        answer = await door.ask(method, path, **ROUTES[route])
         assert answer.status_code == 503, f"{route}, {name}: {answer.text}"
         assert int(answer.headers["retry-after"]) > 0, name
         assert answer.json()["code"] in ("unavailable", "no-answer"), name

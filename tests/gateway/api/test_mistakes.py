@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.api.body import WRITING
 from runtime.store import Store
 from tests.factories import publish
-from tests.gateway.api.doors import HELLO, ROUTES, Door, opened
+from tests.gateway.api.conftest import HELLO, ROUTES, Door, opened
 from tests.gateway.api.test_operations import Server
 
 ENTRY: Final[dict[str, Any]] = {
@@ -161,7 +161,7 @@ async def test_mistakes_are_at_places_of_the_body_and_in_our_words(door: Door, m
         path = path.replace("x", (await door.call("POST", "/operations", status=202, json=MANY))["id"])
     # Each preview takes a process some milliseconds; items are read as single ones are.
     for body in islice(bodies, 0, None, {"/preview": 5, "/entries/batch": 3, "/events/batch": 3}.get(path, 1)):
-        answer = await door.http.request(method, f"/v1{path}", content=json.dumps(body), headers=JSON)
+        answer = await door.ask(method, path, content=json.dumps(body), headers=JSON)
         assert answer.status_code < 500, (body, answer.text)
         told = answer.json()
         problems = [(told, body)] if answer.status_code >= 400 else []
@@ -198,7 +198,7 @@ SAID: Final[list[tuple[str, dict[str, Any], str, str, str, str | None]]] = [
 
 async def test_a_mistake_says_what_to_do(door: Door):
     for path, change, pointer, code, detail, meant in SAID:
-        answer = await door.http.post(f"/v1{path}", json={**BODIES["POST", path], **change})
+        answer = await door.ask("POST", f"{path}", json={**BODIES["POST", path], **change})
         assert answer.status_code == 422
         (error, *_) = answer.json()["errors"]
         assert (error["pointer"], error["code"], error.get("did_you_mean")) == (pointer, code, meant)
@@ -215,5 +215,5 @@ async def test_an_empty_map_may_be_written_as_an_empty_list(door: Door):
         "/journeys/hello/7/migrate": {"map": empty},
     }
     for path, change in changes.items():
-        answer = await door.http.post(f"/v1{path}", json={**BODIES["POST", path], **change})
+        answer = await door.ask("POST", f"{path}", json={**BODIES["POST", path], **change})
         assert answer.status_code in (200, 202), answer.text

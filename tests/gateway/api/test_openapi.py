@@ -13,8 +13,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from runtime import version
-from tests.gateway.api.conftest import Api
-from tests.gateway.api.doors import described
+from tests.gateway.api.conftest import Door, described
 
 Operation = tuple[str, str, dict[str, Any]]
 
@@ -92,7 +91,7 @@ SNAPSHOT: Final = Path(__file__).with_name("shape.json")
 _PROSE: Final = ("description", "title", "examples", "summary", "operationId", "tags", "example")
 
 
-async def test_the_shape_of_the_api_is_that_of_the_snapshot(api: Api):
+async def test_the_shape_of_the_api_is_that_of_the_snapshot(api: Door):
     """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change."""
     document = (await api.http.get("/v1/openapi.json")).json()
     paths = resolved(document["paths"], document["components"]["schemas"])

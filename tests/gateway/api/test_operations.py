@@ -16,7 +16,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.service.view import encode_cursor
 from runtime.store import OperationItem, Store
 from tests.factories import NOW, admission_request, publish
-from tests.gateway.api.doors import HELLO, Door, opened
+from tests.gateway.api.conftest import HELLO, Door, opened
 from tests.gateway.search import Search
 
 RETRY = {"operation": "retry", "which": {"scenario": "hello"}, "reason": "the receiver is back"}
@@ -56,7 +56,7 @@ async def door(store: Store, server: Server) -> AsyncIterator[Door]:
 
 
 async def test_an_operation_begins_in_the_background(door: Door, server: Server):
-    answer = await door.http.post("/v1/operations", json={**RETRY, "rate": 5, "dry_run": True, "now": True})
+    answer = await door.ask("POST", "/operations", json={**RETRY, "rate": 5, "dry_run": True, "now": True})
     assert answer.status_code == 202, answer.text
     begun = answer.json()
     assert answer.headers["location"] == f"/v1/operations/{begun['id']}"

@@ -17,8 +17,7 @@ from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from scenario.words import EVENT_TYPES
 from tests.factories import NOW, admission_request, attempt
-from tests.gateway.api.conftest import Api, http_scope
-from tests.gateway.api.doors import HELLO, Door, opened
+from tests.gateway.api.conftest import HELLO, Door, http_scope, opened
 from tests.gateway.service.test_outgoing import held
 
 START = datetime(2026, 3, 3, 9, tzinfo=UTC)
@@ -121,7 +120,7 @@ async def test_what_other_scenarios_have_sent_is_not_told(door: Door, asked: lis
     for contact in ("shop/7", "shop%2F7"):
         told = await door.call("GET", f"/contacts/{contact}/why?scenario=hello")
         assert (told["contact"], [(cap["cap"], cap["taken"]) for cap in told["caps"]]) == ("shop/7", [("week", 3)])
-    limited = await door.limited("hello")
+    limited = await door.limited(scenarios=["hello"])
     assert (await limited.call("GET", "/contacts/7/why?scenario=hello"))["caps"] is None
     await door.call("GET", "/contacts/7/why")
     assert asked == [*[("shop/7", "hello")] * 2, ("7", "hello"), ("7", None)]
@@ -169,18 +168,18 @@ async def live(store: Store, *contacts: str, scenario: str = "welcome") -> None:
         await store.admit(admission_request(contact, scenario))
 
 
-async def test_the_feed_continues_at_its_cursor(api: Api, store: Store):
-    off = await api.call("GET", "/feed")
+async def test_the_feed_continues_at_its_cursor(api: Door, store: Store):
+    off = await api.ask("GET", "/feed")
     assert (off.status_code, off.json()["detail"][:35]) == (404, "no outgoing events are stored: set ")
     await store.want_events(EVENT_TYPES)
     await live(store, "7", "8")
     await store.depart("welcome/7", "run-1", "finished", None, NOW)
-    first = await api.call("GET", "/feed?limit=2")
+    first = await api.ask("GET", "/feed?limit=2")
     assert first.headers["content-type"] == "application/x-ndjson"
     assert events_of(first) == ["journey.entered welcome/7", "journey.entered welcome/8"]
     cursor = json.loads(first.text.splitlines()[-1])["sequence"]
     assert cursor == first.headers["feed-cursor"]
-    rest = await api.call("GET", f"/feed?after={cursor}")
+    rest = await api.ask("GET", f"/feed?after={cursor}")
     last = rest.headers["feed-cursor"]
     assert events_of(rest) == ["journey.ended welcome/7"]
     for query, events in (
@@ -189,24 +188,24 @@ async def test_the_feed_continues_at_its_cursor(api: Api, store: Store):
         ("type=journey.ended&type=goal.reached", ["journey.ended welcome/7"]),
         ("scenario=another", []),
     ):
-        answer = await api.call("GET", f"/feed?{query}")
+        answer = await api.ask("GET", f"/feed?{query}")
         assert (events_of(answer), answer.headers["feed-cursor"]) == (events, last)
     for wrong in ("-1", "x", "9" * 20):
-        problem = (await api.call("GET", f"/feed?after={wrong}")).json()
+        problem = (await api.ask("GET", f"/feed?after={wrong}")).json()
         assert [one["pointer"] for one in problem["errors"]] == ["query:after"]
 
 
-async def test_a_request_waits_for_the_next_event(api: Api, store: Store):
+async def test_a_request_waits_for_the_next_event(api: Door, store: Store):
     await store.want_events(EVENT_TYPES)
     await live(store, "7")
-    waiting = asyncio.create_task(api.call("GET", "/feed?after=latest&wait=30"))
+    waiting = asyncio.create_task(api.ask("GET", "/feed?after=latest&wait=30"))
     while not waiting.done():  # it waits for an event after the moment in which it looks at the end
         await live(store, str(asyncio.get_running_loop().time()))
         await asyncio.sleep(0.05)
     assert events_of(await waiting)
 
 
-async def test_a_request_ends_with_its_connection(api: Api, store: Store):
+async def test_a_request_ends_with_its_connection(api: Door, store: Store):
     await store.want_events(EVENT_TYPES)
     scope = http_scope("GET", "/v1/feed", {"authorization": f"Bearer {api.token}"}) | {"query_string": b"wait=30"}
     receive = AsyncMock(side_effect=[{"type": "http.request"}, *[{"type": "http.disconnect"}] * 9])
@@ -214,14 +213,14 @@ async def test_a_request_ends_with_its_connection(api: Api, store: Store):
         await api.app(scope, receive, AsyncMock())
 
 
-async def test_a_key_for_some_scenarios_gets_their_events_alone(api: Api, store: Store):
+async def test_a_key_for_some_scenarios_gets_their_events_alone(api: Door, store: Store):
     await store.want_events(EVENT_TYPES)
     await live(store, "7")
     await live(store, "7", scenario="another")
     await store.pause_destination("wax", NOW)
-    assert len(events_of(await api.call("GET", "/feed"))) == 3
-    limited = api.holding(await api.key("read", scenarios=["another", "third"]))
-    assert events_of(await limited.call("GET", "/feed")) == ["journey.entered another/7"]
-    assert events_of(await limited.call("GET", "/feed?scenario=third")) == []
-    assert (await limited.call("GET", "/feed?scenario=third&scenario=welcome")).status_code == 403
-    assert (await api.holding(await api.key("enter")).call("GET", "/feed")).status_code == 403
+    assert len(events_of(await api.ask("GET", "/feed"))) == 3
+    limited = await api.limited("read", scenarios=["another", "third"])
+    assert events_of(await limited.ask("GET", "/feed")) == ["journey.entered another/7"]
+    assert events_of(await limited.ask("GET", "/feed?scenario=third")) == []
+    assert (await limited.ask("GET", "/feed?scenario=third&scenario=welcome")).status_code == 403
+    assert (await (await api.limited("enter")).ask("GET", "/feed")).status_code == 403

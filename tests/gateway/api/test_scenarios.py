@@ -12,7 +12,7 @@ from gateway.preview.draft import draft
 from gateway.preview.rendering import TemplateLocator
 from gateway.publishing import ScenarioFile, publish
 from tests.factories import present
-from tests.gateway.api.doors import HELLO, Door
+from tests.gateway.api.conftest import HELLO, Door
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 POST_PURCHASE = EXAMPLES / "post-purchase.yaml"

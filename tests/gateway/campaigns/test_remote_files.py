@@ -25,7 +25,7 @@ from scenario.http.urls import Access
 SECRETS = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 
 
-def test_a_request_is_signed_as_amazons_example() -> None:
+def test_a_request_is_signed_as_amazons_example():
     """ "GET Object" in the examples of signature calculations of Amazon S3's API reference."""
     url, now = "https://examplebucket.s3.amazonaws.com/test.txt", datetime(2013, 5, 24, tzinfo=UTC)
     headers = signed(url, "us-east-1", {"range": "bytes=0-9"}, SECRETS, now)
@@ -47,13 +47,13 @@ def test_a_request_is_signed_as_amazons_example() -> None:
         ("s3://shop/p.csv", "https://minio.internal:9000", "https://minio.internal:9000/shop/p.csv"),
     ],
 )
-def test_a_place_becomes_a_url(text: str, endpoint: str | None, url: str) -> None:
+def test_a_place_becomes_a_url(text: str, endpoint: str | None, url: str):
     place = S3Place.read(text, Settings(s3_endpoint=endpoint, s3_region="eu-west-3"))
     assert (place.url, place.access.allow_private) == (url, endpoint is not None)
 
 
 @pytest.mark.parametrize("text", ["s3://shop", "s3://shop/folder/", "s3://evil.example#/p.csv", "s3://Shop/p.csv"])
-def test_what_names_no_file_is_refused(text: str) -> None:
+def test_what_names_no_file_is_refused(text: str):
     with pytest.raises(BadInput, match="is no file at S3: write such as s3://"):
         S3Place.read(text, Settings())
 
@@ -99,7 +99,7 @@ async def read(place: S3Place, secrets: dict[str, str]) -> bytes:
         return b"".join([part async for part in s3_parts(place, secrets, transport)])
 
 
-async def test_a_file_is_read_in_ranges_of_one_version(bucket: tuple[Bucket, str]) -> None:
+async def test_a_file_is_read_in_ranges_of_one_version(bucket: tuple[Bucket, str]):
     made, endpoint = bucket
     place = S3Place.read("s3://shop/people.csv", Settings(s3_endpoint=endpoint))
     assert await read(place, SECRETS) == made.content
@@ -118,7 +118,7 @@ async def test_a_file_is_read_in_ranges_of_one_version(bucket: tuple[Bucket, str
             await read(at, secrets)
 
 
-async def test_a_private_address_is_called_only_if_the_settings_name_it(bucket: tuple[Bucket, str]) -> None:
+async def test_a_private_address_is_called_only_if_the_settings_name_it(bucket: tuple[Bucket, str]):
     made, endpoint = bucket
     place = S3Place.read("s3://shop/people.csv", Settings(s3_endpoint=endpoint))
     guarded = replace(place, access=replace(Access(), allow_http=True, ports=place.access.ports))
@@ -161,12 +161,12 @@ async def read_sftp(place: str, known: str, **secrets: str) -> bytes:
     return b"".join([part async for part in sftp_parts(SftpPlace.read(place, settings), secrets)])
 
 
-async def test_a_file_is_read_with_a_password_or_a_key(address: str) -> None:
+async def test_a_file_is_read_with_a_password_or_a_key(address: str):
     for secrets in ({PASSWORD: "open"}, {SSH_KEY: USER.export_private_key().decode()}):
         assert await read_sftp(f"{address}/people.csv", public(SERVER), **secrets) == CONTENT
 
 
-async def test_a_file_that_changes_meanwhile_is_refused(address: str, tmp_path: Path) -> None:
+async def test_a_file_that_changes_meanwhile_is_refused(address: str, tmp_path: Path):
     place = SftpPlace.read(f"{address}/people.csv", Settings(sftp_host_keys=public(SERVER)))
 
     async def grow() -> None:
@@ -193,7 +193,7 @@ async def test_a_file_that_changes_meanwhile_is_refused(address: str, tmp_path: 
 )
 async def test_what_cannot_be_read_is_said_in_a_sentence(
     address: str, path: str, known: str, secrets: dict[str, str], why: str
-) -> None:
+):
     with pytest.raises(BadInput, match=why) as refused:
         await read_sftp(f"{address}/{path}", known, **secrets)
     assert not any(secret in str(refused.value) for secret in ("open", "shut"))
@@ -209,11 +209,11 @@ async def test_what_cannot_be_read_is_said_in_a_sentence(
         ("sftp://shop@files.example.com/p.csv", None, "set SCENARIO_SFTP_HOST_KEYS to the public key of files."),
     ],
 )
-def test_what_names_no_file_at_a_server_is_refused(text: str, keys: str | None, why: str) -> None:
+def test_what_names_no_file_at_a_server_is_refused(text: str, keys: str | None, why: str):
     with pytest.raises(BadInput, match=why):
         SftpPlace.read(text, Settings(sftp_host_keys=keys))
 
 
-async def test_an_address_of_metadata_is_never_called() -> None:
+async def test_an_address_of_metadata_is_never_called():
     with pytest.raises(BadInput, match="is at an address that may not be called"):
         await read_sftp("sftp://shop@169.254.169.254/p.csv", public(SERVER), **{PASSWORD: "open"})

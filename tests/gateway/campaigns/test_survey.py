@@ -182,7 +182,7 @@ async def read(name: str, content: bytes, **given: Any) -> tuple[list[int], list
     raise AssertionError
 
 
-async def test_all_lines_arrive_in_their_order_with_the_survey_at_the_end() -> None:
+async def test_all_lines_arrive_in_their_order_with_the_survey_at_the_end():
     rows = "".join(f"{n}\n" for n in range(500)) + ",\n" * 300 + '7\n"\n'
     numbers, lines, survey = await read("people.csv.gz", gzip.compress(f"contact.id\n{rows}".encode()))
     assert max(numbers) <= 200
@@ -193,11 +193,11 @@ async def test_all_lines_arrive_in_their_order_with_the_survey_at_the_end() -> N
     assert (survey.lines, survey.entries, survey.duplicates, survey.invalid) == (502, 500, 1, 1)
 
 
-async def test_a_file_that_cannot_be_used_is_refused_with_its_name() -> None:
+async def test_a_file_that_cannot_be_used_is_refused_with_its_name():
     with pytest.raises(BadInput, match=r"^people\.csv\.gz is damaged: it cannot be decompressed"):
         await read("people.csv.gz", gzip.compress(b"contact.id\n1\n")[:-9])
 
 
-async def test_a_mistake_in_the_program_ends_the_reading_with_a_sentence() -> None:
+async def test_a_mistake_in_the_program_ends_the_reading_with_a_sentence():
     with pytest.raises(BadInput, match=r"^people\.csv cannot be read \(ValueError\): save it as CSV in UTF-8$"):
         await read("people.csv", b"contact.id\n1\n", local_start="never")

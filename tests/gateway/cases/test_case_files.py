@@ -29,7 +29,7 @@ UPDATES: dict[str, dict[str, str]] = Source(Path(__file__).with_name("updates.ya
 
 
 @pytest.mark.parametrize("update", UPDATES.values(), ids=UPDATES)
-def test_an_update(made: Make, update: dict[str, str]) -> None:
+def test_an_update(made: Make, update: dict[str, str]):
     cases = made(STEPS, update["before"])
     changed = updated(cases, ["one"], AROUND)
     assert changed is not None
@@ -39,7 +39,7 @@ def test_an_update(made: Make, update: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("name", ["a ", "a\n  b \n\nc", "a\x7f\x80b", "\u2028", "- a", "<<", "x: |", "\u200b"])
-def test_texts_of_all_kinds(made: Make, name: str) -> None:
+def test_texts_of_all_kinds(made: Make, name: str):
     for text in ("x", "|\n      x\n"):
         case = f"expect:\n  steps:\n  - sms: first\n    text: {text}\n  - webhook: second\n    body: {{n: x}}"
         top = TOP.replace("id: 7", f"id: 7, firstname: {json.dumps(name)}")
@@ -50,7 +50,7 @@ def test_texts_of_all_kinds(made: Make, name: str) -> None:
         assert differences(changed) == {"one": []}
 
 
-def test_what_cases_share_by_an_alias(made: Make) -> None:
+def test_what_cases_share_by_an_alias(made: Make):
     shared = """
     expect: &shared
       steps:
@@ -71,7 +71,7 @@ def test_what_cases_share_by_an_alias(made: Make) -> None:
         assert updated(changed, [name for name, found in differences(changed).items() if found], AROUND) is None
 
 
-def test_who_is_refused_now(made: Make) -> None:
+def test_who_is_refused_now(made: Make):
     head = "trigger: birthday\nentry: {if: \"contact.id == '8'\"}"
     for before in ("expect: {ends: finished}", "expect:\n  refused: something else\n"):
         cases = made(STEPS, before, head=head)
@@ -80,7 +80,7 @@ def test_who_is_refused_now(made: Make) -> None:
         assert differences(changed) == {"one": []}
 
 
-def test_why_a_step_was_skipped_is_written_and_what_is_forbidden_is_left_as_it_is(made: Make) -> None:
+def test_why_a_step_was_skipped_is_written_and_what_is_forbidden_is_left_as_it_is(made: Make):
     changed = updated(made("- sms: first\n  text: \"{% abort 'nothing to say' %}\"\n", "events: []"), ["one"], AROUND)
     assert changed is not None
     assert changed.source.data["cases"]["one"]["expect"]["steps"][0]["reason"] == "nothing to say"
@@ -97,7 +97,7 @@ MISTAKES = dict(zip(LINES[::2], LINES[1::2], strict=True))
 
 
 @pytest.mark.parametrize(("case", "said"), MISTAKES.items(), ids=[*MISTAKES])
-def test_a_mistake_in_a_case(written: Written, case: str, said: str) -> None:
+def test_a_mistake_in_a_case(written: Written, case: str, said: str):
     cases, findings = read(written(THREE, case))
     assert cases is None
     told = [f"{finding.line - LINE}:{finding.column}: {finding.message}" for finding in findings]
@@ -116,20 +116,20 @@ def test_a_mistake_in_a_case(written: Written, case: str, said: str) -> None:
         ("answers: {hock: [{}]}\n" + TOP, "no step 'hock' sends anything: did you mean 'hook'?"),
     ],
 )
-def test_a_mistake_at_the_top(written: Written, top: str, message: str) -> None:
+def test_a_mistake_at_the_top(written: Written, top: str, message: str):
     cases, findings = read(written(THREE, GOOD, top=top))
     assert cases is None
     assert any(message in finding.message for finding in findings), findings
 
 
-def test_what_is_wrong_with_the_scenario_is_told(written: Written) -> None:
+def test_what_is_wrong_with_the_scenario_is_told(written: Written):
     cases, findings = read(written("- {smss: hi, text: hello}", GOOD))
     assert cases is None
     assert "s.yaml" in findings[0].file
     assert "did you mean 'sms'?" in findings[0].message
 
 
-def test_a_path_stands_for_case_files(tmp_path: Path) -> None:
+def test_a_path_stands_for_case_files(tmp_path: Path):
     for name in ("a.yaml", "a.test.yaml", "b.yaml", "in/c.test.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -140,7 +140,7 @@ def test_a_path_stands_for_case_files(tmp_path: Path) -> None:
         case_files(tmp_path / "b.yaml")
 
 
-def test_an_entry_is_changed_in_part() -> None:
+def test_an_entry_is_changed_in_part():
     fields = [{"name": "vip", "value": "1"}, {"name": "store", "value": "x"}]
     entry = {"contact": {"id": 1, "email": "a", "custom_fields": fields}}
     change = {"contact": {"email": None, "custom_fields": {"vip": "0"}}}
@@ -150,5 +150,5 @@ def test_an_entry_is_changed_in_part() -> None:
 @pytest.mark.parametrize(
     "cases", [{}, {"a": {"expcet": {}}}, {"a": {"events": [{"name": 7}]}}], ids=["none", "a key", "a value"]
 )
-def test_the_schema_refuses_mistakes(cases: Any) -> None:
+def test_the_schema_refuses_mistakes(cases: Any):
     assert not Draft202012Validator(schema()).is_valid({"cases": cases})

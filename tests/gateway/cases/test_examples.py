@@ -22,7 +22,7 @@ FINDINGS = {path: {"secret"} for path in SCENARIOS}
 
 
 @pytest.mark.parametrize("scenario", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
-def test_an_example_does_what_its_cases_say(scenario: Path) -> None:
+def test_an_example_does_what_its_cases_say(scenario: Path):
     (path,) = case_files(scenario)
     cases, findings = read(path)
     assert cases is not None, findings
@@ -34,7 +34,7 @@ def test_an_example_does_what_its_cases_say(scenario: Path) -> None:
     assert sent == {name for name, step in cases.draft.steps.items() if step.sends}, "each message is in some case"
 
 
-def test_each_case_file_is_of_an_example() -> None:
+def test_each_case_file_is_of_an_example():
     examples = {path.with_name(path.stem + CASES) for path in (*SCENARIOS, *CAMPAIGNS)}
     assert {*case_files(EXAMPLES)} == examples
     assert len(examples) == 25
@@ -45,7 +45,7 @@ MUTANTS = 3
 
 
 @pytest.mark.parametrize("path", case_files(EXAMPLES), ids=lambda path: path.name)
-def test_no_mistake_in_a_file_of_cases_is_one_of_ours(path: Path) -> None:
+def test_no_mistake_in_a_file_of_cases_is_one_of_ours(path: Path):
     written, chance = Source(path.read_text("utf-8"), path.name).data, random.Random(path.name)
     for _ in range(MUTANTS):
         text = json.dumps(mutant(written, chance))  # JSON is YAML

@@ -31,13 +31,13 @@ HEAD = "trigger: birthday\nexit: [{event: stop, if: event.n == 2}]\n"
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_all_is_as_expected(made: Make, name: str) -> None:
+def test_all_is_as_expected(made: Make, name: str):
     steps, case = CASES[name]
     cases = made(steps, case, head=HEAD)
     assert differences(cases) == {"one": []}
 
 
-def test_every_kind_of_step_has_a_case() -> None:
+def test_every_kind_of_step_has_a_case():
     written = " ".join(steps for steps, _ in CASES.values())
     assert [kind for kind in KINDS if f'"{kind}": ' not in written] == []
 
@@ -52,13 +52,13 @@ def test_every_kind_of_step_has_a_case() -> None:
         ("{at: 2026-03-02T08:59, leave: x}", "this is before the contact comes in"),
     ],
 )
-def test_an_operation_that_is_not_accepted_fails_the_case(made: Make, operation: str, why: str) -> None:
+def test_an_operation_that_is_not_accepted_fails_the_case(made: Make, operation: str, why: str):
     cases = made("- {wait: 2d}\n- {exit: done}", f"operations: [{operation}]\nexpect: {{ends: exited}}")
     (found,) = differences(cases)["one"]
     assert (found.place, found.got) == (("operations", 0), why)
 
 
-def test_a_delivery_without_an_end_is_told(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_delivery_without_an_end_is_told(made: Make, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("gateway.cases.run._MOST", 1_000)
     steps = HOOK.replace("10s", "0.1s").replace("2, deadline: 1h", "1, deadline: 9d")
     cases = made(steps, "answers: {hook: [{status: 503, times: always}]}\nexpect: {ends: held}")
@@ -66,7 +66,7 @@ def test_a_delivery_without_an_end_is_told(made: Make, monkeypatch: pytest.Monke
     assert found.got.startswith("step 'hook' is attempted more than 1,000 times")
 
 
-def test_what_expires_between_two_attempts_gives_its_place_back(made: Make, tmp_path: Path) -> None:
+def test_what_expires_between_two_attempts_gives_its_place_back(made: Make, tmp_path: Path):
     (tmp_path / "policies.yaml").write_text("caps: [{name: one, channels: [webhook], at_most: 1, per: 7d}]\n", "utf-8")
     cases = made(
         HOOK.rstrip() + "\n  expires: 5m\n" + HOOK.strip().replace(": hook", ": second"),
@@ -112,7 +112,7 @@ BATCH = """
 )
 def test_a_contact_alone_in_its_batch_waits_for_the_receivers_word_about_it(
     made: Make, wait: str, answers: str, steps: str
-) -> None:
+):
     ends = "held" if "held" in steps else "exited"
     cases = made(
         BATCH.replace("WAIT", wait),
@@ -186,18 +186,18 @@ WRONG: list[tuple[str, tuple[Any, ...], Any, Any]] = [
 ]
 
 
-def test_what_is_right_is_not_a_difference(made: Make) -> None:
+def test_what_is_right_is_not_a_difference(made: Make):
     cases = made(MESSAGES, cases_of(RIGHT))
     assert [*zip(RIGHT, differences(cases).values(), strict=True)] == [(expect, []) for expect in RIGHT]
 
 
-def test_a_difference_has_its_place(made: Make) -> None:
+def test_a_difference_has_its_place(made: Make):
     cases = made(MESSAGES, cases_of(expect for expect, *_ in WRONG))
     for different, (_, *wrong) in zip(differences(cases).values(), WRONG, strict=True):
         assert [[one.place[1:], one.expected, one.got] for one in different] == [wrong]
 
 
-def test_a_message_too_many_and_one_that_is_missing(made: Make) -> None:
+def test_a_message_too_many_and_one_that_is_missing(made: Make):
     cases = made(MESSAGES, "expect: {steps: [{sms: text}, {email: mail}]}")
     went = "mail (delivered) → wait-2 (waited) → hook (delivered) → form (delivered) → text (delivered)"
     assert [(found.place, found.what, found.got) for found in differences(cases)["one"]] == [
@@ -208,7 +208,7 @@ def test_a_message_too_many_and_one_that_is_missing(made: Make) -> None:
     ]
 
 
-def test_who_is_refused_unexpectedly(made: Make) -> None:
+def test_who_is_refused_unexpectedly(made: Make):
     head = "trigger: birthday\nentry: {if: contact.firstname != blank}"
     cases = made("- {sms: text, text: x}", "expect: {ends: finished}", head=head)
     (found,) = differences(cases)["one"]

@@ -40,7 +40,7 @@ def temporal() -> Client:
 @pytest.mark.parametrize(("count", "shown", "earlier"), [(SHOWN, SHOWN, False), (SHOWN + 5, SHOWN, True)])
 async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more(
     store: Store, temporal: Client, count: int, shown: int, earlier: bool
-) -> None:
+):
     await store.admit(admission_request("7", "a", key="K1", run_id="r1", now=START))
     await store.record([attempt("hook", n, started_at=START + timedelta(seconds=n)) for n in range(1, count + 1)])
     report = shown_journey(await read(temporal, store, "a/7/K1", None))
@@ -48,7 +48,7 @@ async def test_of_very_many_attempts_the_newest_are_seen_and_that_there_are_more
     assert report["deliveries"][-1]["attempt"] == count
 
 
-async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Store, temporal: Client) -> None:
+async def test_each_journey_of_one_id_is_seen_with_its_own_deliveries(store: Store, temporal: Client):
     runs = [f"0000000{nth}-0000-0000-0000-000000000000" for nth in range(3)]
     for nth, run in enumerate(runs):
         begin = START + timedelta(days=nth)
@@ -77,7 +77,7 @@ steps:
 """
 
 
-async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(store: Store, temporal: Client) -> None:
+async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(store: Store, temporal: Client):
     await publish(store, SALE)
     given = {"key": "sale", "run_id": "r1", "now": START, "trigger": "segment", "root": "r1"}
     await store.admit(admission_request("7", "a", branches={"tone": "blue"}, **given))
@@ -112,7 +112,7 @@ async def test_one_that_a_campaign_sent_without_a_workflow_is_shown_as_such(stor
         (None, "failed: see it in Temporal's UI"),
     ],
 )
-def test_a_journey_without_a_result_is_told_by_how_it_ended(cause: BaseException | None, said: str) -> None:
+def test_a_journey_without_a_result_is_told_by_how_it_ended(cause: BaseException | None, said: str):
     assert why_failed(cause) == said
 
 
@@ -140,7 +140,7 @@ async def shown(client: ScenarioClient, journey: str, step: str) -> list[Rendere
     return await rendered(client.temporal, client.store, await client.show(journey), step, MessageRenderer())
 
 
-async def test_each_round_is_rendered_again_with_secrets_masked(stage: Stage, client: ScenarioClient) -> None:
+async def test_each_round_is_rendered_again_with_secrets_masked(stage: Stage, client: ScenarioClient):
     await stage.publish(SCENARIO.replace("TEXT", "Dear"))
     handle = await stage.start("told", contact={"id": 7, "firstname": 'Zo"é'})
     assert (await handle.result())["outcome"] == "finished"
@@ -168,7 +168,7 @@ async def test_each_round_is_rendered_again_with_secrets_masked(stage: Stage, cl
             await shown(client, "told/7", step)
 
 
-async def test_what_was_rendered_by_another_version_is_shown_as_well(stage: Stage, client: ScenarioClient) -> None:
+async def test_what_was_rendered_by_another_version_is_shown_as_well(stage: Stage, client: ScenarioClient):
     await stage.publish(SCENARIO.replace("TEXT", "Dear").replace("times: 2", "times: 1"))
     stage.channels.scripts["last"] = failing(FailureKind.PERMANENT)
     handle = await stage.start("told", contact={"id": 8, "firstname": "Zoé"})
@@ -185,7 +185,7 @@ async def test_what_was_rendered_by_another_version_is_shown_as_well(stage: Stag
     await stage.operate(handle, "skip_step", who)
 
 
-async def test_what_temporal_has_forgotten_cannot_be_rendered(stage: Stage, client: ScenarioClient) -> None:
+async def test_what_temporal_has_forgotten_cannot_be_rendered(stage: Stage, client: ScenarioClient):
     await stage.publish(SCENARIO.replace("times: 2", "times: 1"))
     handle = await stage.start("told", contact={"id": 9})
     await handle.result()
@@ -211,7 +211,7 @@ PAUSES: list[tuple[list[dict[str, Any]], dict[str, Any] | None]] = [
 ]
 
 
-def test_a_held_journey_may_be_paused_as_well() -> None:
+def test_a_held_journey_may_be_paused_as_well():
     for orders, pause in PAUSES:
         view = replace(HELD, progress={**PROGRESS, "operations": orders})
         assert (shown_journey(view)["state"], shown_journey(view)["paused"]) == ("held", pause)
@@ -238,14 +238,14 @@ STATES: dict[str, tuple[JourneySnapshot, str, str | None]] = {
 
 
 @pytest.mark.parametrize(("view", "state", "reason"), STATES.values(), ids=STATES.keys())
-def test_one_word_says_how_it_is(view: JourneySnapshot, state: str, reason: str | None) -> None:
+def test_one_word_says_how_it_is(view: JourneySnapshot, state: str, reason: str | None):
     told = shown_journey(view)
     assert (told["state"], told["reason"]) == (state, reason)
     if view.status not in ("running", "paused"):
         assert (told["at"], told["since"], told["waiting"]) == (None, None, None)
 
 
-def test_without_a_worker_the_place_comes_from_search() -> None:
+def test_without_a_worker_the_place_comes_from_search():
     told = shown_journey(replace(HELD, progress=None, state="waiting", step="wait-3"))
     assert (told["at"], told["answered"]) == ("wait-3", False)
     places = [(step["id"], step["state"]) for step in told["steps"]]

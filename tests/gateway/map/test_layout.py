@@ -89,13 +89,13 @@ def inside(area: Area, other: Area) -> bool:
 
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
-def test_the_maps_of_the_examples_are_clear(path: Path) -> None:
+def test_the_maps_of_the_examples_are_clear(path: Path):
     plan = example(path)
     assert_clear(laid_out(plan, crowded(plan)))
 
 
 @pytest.mark.parametrize(("count", "seed"), [(200, 0), *((12, seed) for seed in range(1, 13))])
-def test_the_map_of_any_plan_is_clear_and_no_wider_than_a_screen(count: int, seed: int) -> None:
+def test_the_map_of_any_plan_is_clear_and_no_wider_than_a_screen(count: int, seed: int):
     plan = many(count, seed)
     for drawing in (laid_out(plan), laid_out(plan, crowded(plan))):
         assert len(drawing.boxes) >= count
@@ -103,14 +103,14 @@ def test_the_map_of_any_plan_is_clear_and_no_wider_than_a_screen(count: int, see
         assert drawing.width < 1.5 * WIDEST
 
 
-def test_a_map_with_ways_back_and_steps_that_nobody_comes_to_is_clear() -> None:
+def test_a_map_with_ways_back_and_steps_that_nobody_comes_to_is_clear():
     drawing = laid_out(plan_of_jumps())
     assert_clear(drawing)
     assert [pill.text for pill in drawing.pills if pill.look == "pill jump"] == ["→ a", "→ gone"]
     assert [text.text for text in drawing.texts if text.look == "note"] == ["no journey reaches:"]
 
 
-def test_every_way_is_drawn_from_its_step_to_where_it_leads() -> None:
+def test_every_way_is_drawn_from_its_step_to_where_it_leads():
     plan = many(60)
     drawing = laid_out(plan)
     boxes = {box.shown.step.id: box.area for box in drawing.boxes}
@@ -134,7 +134,7 @@ def touches(area: Area, point: tuple[float, float]) -> bool:
     return area.x <= x <= area.x + area.width and area.y <= y <= area.y + area.height
 
 
-def test_branches_that_are_too_wide_beside_each_other_stand_below_each_other() -> None:
+def test_branches_that_are_too_wide_beside_each_other_stand_below_each_other():
     cases = {str(number): [{"wait": "1d"}] for number in range(12)}
     drawing = laid_out(plan_of([{"switch": "contact.language", "cases": cases}]))
     assert drawing.width < WIDEST
@@ -144,7 +144,7 @@ def test_branches_that_are_too_wide_beside_each_other_stand_below_each_other() -
 
 @given(st.text(max_size=200), st.integers(30, 300), st.integers(1, 4), st.booleans())
 @settings(max_examples=50)
-def test_lines_are_no_wider_than_they_may_be(text: str, width: int, lines: int, bold: bool) -> None:
+def test_lines_are_no_wider_than_they_may_be(text: str, width: int, lines: int, bold: bool):
     made = wrapped(text, width, 13, lines, bold=bold)
     assert len(made) <= lines
     assert all(width_of(line, 13, bold=bold) <= width for line in made)
@@ -161,16 +161,16 @@ def test_lines_are_no_wider_than_they_may_be(text: str, width: int, lines: int, 
         ("", []),
     ],
 )
-def test_a_text_is_broken_between_words(text: str, lines: list[str]) -> None:
+def test_a_text_is_broken_between_words(text: str, lines: list[str]):
     assert wrapped(text, 130, 13, 3) == lines
 
 
-def test_what_does_not_fit_ends_in_an_ellipsis() -> None:
+def test_what_does_not_fit_ends_in_an_ellipsis():
     assert clipped("order.delivered", 200, 11) == "order.delivered"
     assert clipped("order.delivered", 60, 11) == "order.d…"
 
 
-def test_letters_of_other_scripts_are_taken_for_wide_ones() -> None:
+def test_letters_of_other_scripts_are_taken_for_wide_ones():
     assert width_of("é", 10) == width_of("e", 10)
     assert width_of("日", 10) > width_of("W", 10)
     assert width_of("e\u0301", 10) == width_of("e", 10)

@@ -62,12 +62,12 @@ BLOCKS: dict[str, tuple[list[dict[str, Any]], list[Any]]] = {
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-def test_blocks_are_found_in_a_table(name: str) -> None:
+def test_blocks_are_found_in_a_table(name: str):
     steps, expected = BLOCKS[name]
     assert drawn(outline(plan_of(steps)).course) == expected
 
 
-def test_what_stands_behind_an_exit_stands_aside_and_a_plan_that_no_file_makes_is_read_too() -> None:
+def test_what_stands_behind_an_exit_stands_aside_and_a_plan_that_no_file_makes_is_read_too():
     read = outline(plan_of([wait("a"), OUT, wait("b"), wait("c")]))
     assert (drawn(read.course), [drawn(block) for block in read.aside]) == (["a", "out"], [["b", "c"]])
     read = outline(plan_of_jumps())
@@ -75,7 +75,7 @@ def test_what_stands_behind_an_exit_stands_aside_and_a_plan_that_no_file_makes_i
     assert drawn(read.course) == [{"a": {"then": ["b", "→ a"], "else": []}}, "c", "→ gone"]
 
 
-def test_the_labels_are_what_people_read_at_each_way() -> None:
+def test_the_labels_are_what_people_read_at_each_way():
     steps = plan_of(
         [
             {"wait_for": {"order.paid": {}, "order.lost": {}}, "for": "7d"},
@@ -96,7 +96,7 @@ def test_the_labels_are_what_people_read_at_each_way() -> None:
     }
 
 
-def test_what_is_too_long_for_a_few_words_is_a_detail_and_what_holds_everywhere_is_said_once() -> None:
+def test_what_is_too_long_for_a_few_words_is_a_detail_and_what_holds_everywhere_is_said_once():
     steps: list[dict[str, Any]] = [
         {"wait": {"until": "{{ order.due }}", "offset": "-3d"}},
         {"wait": {"until": "2026-12-24T09:00", "offset": "1d"}},
@@ -120,7 +120,7 @@ def test_what_is_too_long_for_a_few_words_is_a_detail_and_what_holds_everywhere_
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_each_step_stands_in_an_outline_once(seed: int) -> None:
+def test_each_step_stands_in_an_outline_once(seed: int):
     plan = many(20, seed)
     read = outline(plan)
     ids = [step.id for step in read.steps]
@@ -149,7 +149,7 @@ def plans_in(value: Any) -> Iterator[dict[str, Any]]:
                 yield from plans_in(inner)
 
 
-def test_the_plans_of_all_histories_are_read() -> None:
+def test_the_plans_of_all_histories_are_read():
     plans = {
         json.dumps(plan, sort_keys=True): load_plan(plan)
         for path in HISTORIES.glob("*.json")

@@ -51,11 +51,11 @@ def assert_twins(made: ScenarioMap) -> None:
 
 
 @pytest.mark.parametrize("path", [*SCENARIOS, *CAMPAIGNS], ids=lambda path: path.stem)
-def test_the_table_says_what_the_drawing_shows(path: Path) -> None:
+def test_the_table_says_what_the_drawing_shows(path: Path):
     assert_twins(ScenarioMap(example(path), "a@1"))
 
 
-def test_the_table_says_what_the_drawing_of_200_steps_shows() -> None:
+def test_the_table_says_what_the_drawing_of_200_steps_shows():
     plan = many(200)
     shown = crowded(plan)
     assert_twins(
@@ -76,7 +76,7 @@ def hostile() -> Plan:
     )
 
 
-def test_what_an_author_writes_is_text() -> None:
+def test_what_an_author_writes_is_text():
     plan = hostile()
     overlay = Overlay(
         marks={"out": "changed"}, changes={"out": (HOSTILE,)}, removed=(HOSTILE,), link=lambda step: f"?{step}"
@@ -88,18 +88,18 @@ def test_what_an_author_writes_is_text() -> None:
     assert "<script" not in text
 
 
-def test_a_page_may_forbid_styles_and_scripts() -> None:
+def test_a_page_may_forbid_styles_and_scripts():
     text = ScenarioMap(many(50), "a@1", overlay=crowded(many(50))).svg()
     assert re.findall(r"\sstyle=|\son\w+=|<style|<script|\sid=|url\(", text) == []
 
 
-def test_a_file_of_its_own_carries_its_heading_and_its_style_for_light_and_dark() -> None:
+def test_a_file_of_its_own_carries_its_heading_and_its_style_for_light_and_dark():
     made = ScenarioMap(many(5), "a@1")
     for part in (STYLE, ">a@1</text>", "prefers-color-scheme: dark"):
         assert (part in made.svg(standalone=True), part in made.svg()) == (True, False)
 
 
-def test_every_class_of_a_map_has_a_look() -> None:
+def test_every_class_of_a_map_has_a_look():
     root = parsed(ScenarioMap(many(60), "a@1", overlay=crowded(many(60))))
     used = {name for found in root.iter() for name in found.get("class", "").split()}
     styled = set(re.findall(r"\.([a-z]+)", STYLE))
@@ -107,7 +107,7 @@ def test_every_class_of_a_map_has_a_look() -> None:
     assert used - styled <= plain
 
 
-def test_steps_lead_where_the_caller_says() -> None:
+def test_steps_lead_where_the_caller_says():
     made = ScenarioMap(
         plan_of([{"wait": "1d"}, {"wait": "2d"}]), "a@1", overlay=Overlay(link={"wait-2": "/?a=1&b"}.get)
     )
@@ -120,7 +120,7 @@ def test_steps_lead_where_the_caller_says() -> None:
     assert plain.findtext(f"{SVG}desc") == "2 steps, from where contacts come in to the end."
 
 
-def test_changes_since_another_version_are_marked() -> None:
+def test_changes_since_another_version_are_marked():
     plan = plan_of([{"wait": "1d"}, {"sms": "hello", "text": "t"}, {"wait": "2d"}])
     different = VersionDifference(added=("hello",), removed=("bye",), changed={"wait-1": ("wait",)})
     made = ScenarioMap(plan, "a@2", overlay=since(different, {"hello": {"held": 2, "waiting": 0}}))
@@ -137,7 +137,7 @@ def test_changes_since_another_version_are_marked() -> None:
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_the_map_in_the_documentation_is_what_is_drawn(name: str) -> None:
+def test_the_map_in_the_documentation_is_what_is_drawn(name: str):
     assert (DOCS / name).read_text("utf-8") == DRAWN[name](), f"run {COMMAND}"
 
 
@@ -151,7 +151,7 @@ LINE = re.compile(
 )
 
 
-def test_the_map_of_an_example() -> None:
+def test_the_map_of_an_example():
     plan = example(EXAMPLES / "post-purchase.yaml")
     assert ScenarioMap(plan, "post-purchase", "order").mermaid() == (
         Path(__file__).with_name("post-purchase.mmd").read_text("utf-8")
@@ -167,11 +167,11 @@ def test_the_map_of_an_example() -> None:
         ("crème brûlée, 日本", "crème brûlée, 日本"),
     ],
 )  # fmt: skip
-def test_what_means_something_to_mermaid_is_a_number(text: str, written: str) -> None:
+def test_what_means_something_to_mermaid_is_a_number(text: str, written: str):
     assert quoted(text) == written
 
 
-def test_every_line_is_one_that_mermaid_knows() -> None:
+def test_every_line_is_one_that_mermaid_knows():
     overlay = Overlay(marks={"out": "added"}, removed=("<x>",))
     for made in (ScenarioMap(hostile(), "a", "<b>", overlay), ScenarioMap(many(80), "a")):
         lines = made.mermaid().splitlines()

@@ -43,7 +43,7 @@ def told(found: MigrationForecast) -> list[str]:
     return [f"{found.scenario}@{one.version}: {one}" for one in found.standing]
 
 
-async def test_journeys_are_counted_by_where_they_stand(two: Store) -> None:
+async def test_journeys_are_counted_by_where_they_stand(two: Store):
     found = await forecast(temporal().client, two, "a")
     assert (found.to, found.left_out, found.fitting) == (3, 1, ["a/4", "a/0", "a/1"])
     assert told(found) == [
@@ -69,7 +69,7 @@ async def test_journeys_are_counted_by_where_they_stand(two: Store) -> None:
         ({"step": "wait-2"}, []),
     ],
 )
-async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[str, Any], expected: list[str]) -> None:
+async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[str, Any], expected: list[str]):
     assert told(await forecast(temporal().client, two, "a", **wanted)) == expected
 
 
@@ -85,7 +85,7 @@ async def test_only_those_that_are_meant_are_counted(two: Store, wanted: dict[st
         ("a", {"version": 1, "step": "xyz"}, "there is no step 'xyz' in their versions: there are mail, wait-2, hook"),
     ],
 )
-async def test_what_is_not_there_is_said(two: Store, scenario: str, wanted: dict[str, Any], why: str) -> None:
+async def test_what_is_not_there_is_said(two: Store, scenario: str, wanted: dict[str, Any], why: str):
     with pytest.raises(BadInput) as caught:
         await forecast(temporal().client, two, scenario, **wanted)
     assert str(caught.value) == why

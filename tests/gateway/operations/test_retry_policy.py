@@ -76,7 +76,7 @@ async def record(store: Store, journey: str, step: str = "webhook", **more: Any)
     return made
 
 
-async def test_only_what_temporal_has_under_way_is_in_flight(store: Store) -> None:
+async def test_only_what_temporal_has_under_way_is_in_flight(store: Store):
     latest = await record(store, "a/1")
     for journey in ("a/2", "a/3"):  # one has gone on to another step, one was terminated
         await record(store, journey)
@@ -88,7 +88,7 @@ async def test_only_what_temporal_has_under_way_is_in_flight(store: Store) -> No
     assert targets([found]) == [JourneyTarget("a/1", "webhook")]
 
 
-async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(store: Store) -> None:
+async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(store: Store):
     await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
     await publish(store, "b", Send(kind="webhook", to="other.example.com"))
     latest = await record(store, "a/1")
@@ -107,7 +107,7 @@ async def test_what_has_not_been_attempted_is_found_at_those_who_could_send_it(s
     assert [item.journey for item in await in_flight(store, under_way, "email")] == ["a/4"]
 
 
-async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
+async def test_a_glance_looks_up_a_few_of_many(store: Store):
     """Of what was attempted the log tells; the journeys that may be about to send for the first time are counted."""
     await publish(store, "a", Send(kind="webhook", to="wax", next="email"), Send(kind="email"))
     tried = [await record(store, f"a/{number}", next_try_at=NOW + timedelta(minutes=number)) for number in (1, 2, 3)]
@@ -129,7 +129,7 @@ async def test_a_glance_looks_up_a_few_of_many(store: Store) -> None:
     assert len((await pending_deliveries(client, store, "wax", look_up=1, limit=1)).found) == 1
 
 
-async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:
+async def test_a_long_host_is_known_by_its_beginning(store: Store):
     host = f"{'a' * 60}.{'b' * 60}.example.com"
     await publish(store, "a", Send(kind="webhook", to=host))
     await let_in(store, "a/1")
@@ -137,7 +137,7 @@ async def test_a_long_host_is_known_by_its_beginning(store: Store) -> None:
     assert [item.goes_to for item in await in_flight(store, under_way, host)] == [host]
 
 
-async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store) -> None:
+async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store):
     for number, days in enumerate((6, 8)):
         then = NOW - timedelta(days=days)
         await record(store, f"a/{number}", started_at=then, next_try_at=then)
@@ -145,14 +145,14 @@ async def test_what_is_long_overdue_is_not_looked_for_in_the_log(store: Store) -
     assert [item.journey for item in found] == ["a/0"]
 
 
-async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store) -> None:
+async def test_journeys_know_mail_servers_and_providers_by_their_channel(store: Store):
     for channel, goes_to in (("webhook", "webhook.mx"), ("email", "email"), ("sms", "sms")):
         await record(store, f"a/{channel}", step=channel, channel=channel, destination=f"{channel}.mx")
         (found,) = await in_flight(store, {f"a/{channel}": [activity(channel, channel, "")]}, f"{channel}.mx")
         assert found.goes_to == goes_to
 
 
-async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None:
+async def test_a_delivery_under_way_is_read_as_the_server_describes_it():
     bare = PendingActivityInfo(activity_id="mail", state=PendingActivityState.PENDING_ACTIVITY_STATE_STARTED, attempt=1)
     described = DescribeWorkflowExecutionResponse(pending_activities=[activity("hook"), bare])
     first, second = await pending(temporal({}), described)
@@ -166,7 +166,7 @@ async def test_a_delivery_under_way_is_read_as_the_server_describes_it() -> None
     assert (second.retry, second.gives_up_at) == (None, None)
 
 
-def test_a_change_says_only_what_is_to_be_changed_and_no_more_than_a_policy_may_have() -> None:
+def test_a_change_says_only_what_is_to_be_changed_and_no_more_than_a_policy_may_have():
     assert RetryPolicyChange(maximum_attempts=0, deadline=60.0).given() == {"maximum_attempts": 0, "deadline": 60.0}
     with pytest.raises(BadInput, match=r"^the deadline is too long$"):
         RetryPolicyChange(deadline=1e9)

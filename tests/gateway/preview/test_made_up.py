@@ -23,7 +23,7 @@ CASES: dict[str, dict[str, Any]] = Source(Path(__file__).with_name("trials.yaml"
 
 
 @pytest.mark.parametrize("name", CASES, ids=[*CASES])
-def test_what_is_told_of_made_up_contacts(drafted: Drafts, name: str) -> None:
+def test_what_is_told_of_made_up_contacts(drafted: Drafts, name: str):
     case = CASES[name]
     wanted, step, fails = case.get("wanted", 30), case.get("step"), case.get("fails")
     given = PreviewInputs(at=AT, responses=case.get("responses", {}))
@@ -47,7 +47,7 @@ def test_what_is_told_of_made_up_contacts(drafted: Drafts, name: str) -> None:
     assert trial.unmade == case.get("unmade", [])
 
 
-def test_the_first_contact_that_fails_is_told_with_no_more_than_it_needs_to_fail(drafted: Drafts) -> None:
+def test_the_first_contact_that_fails_is_told_with_no_more_than_it_needs_to_fail(drafted: Drafts):
     made = drafted(CASES["a message with a mistake fails whatever follows it"]["scenario"])
     trial = attempt(made, 30, seed=0, given=PreviewInputs(at=AT), step=None, each=lambda: None)
     failure = present(trial.failure)
@@ -58,7 +58,7 @@ def test_the_first_contact_that_fails_is_told_with_no_more_than_it_needs_to_fail
     assert failure.entry["trigger"] == {"type": "order", "order": {}}
 
 
-def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts) -> None:
+def test_the_same_seed_gives_the_same_and_another_one_another(drafted: Drafts):
     made = drafted(CASES["a message with a mistake fails whatever follows it"]["scenario"])
     first, again, other = ([Samples(made, seed).entry(number) for number in range(4, 12)] for seed in (0, 0, 1))
     assert first == again != other
@@ -72,7 +72,7 @@ def flat(data: Any) -> list[Any]:
     return [data]
 
 
-def test_the_worst_values_of_every_kind_are_tried_and_let_in(drafted: Drafts) -> None:
+def test_the_worst_values_of_every_kind_are_tried_and_let_in(drafted: Drafts):
     made = drafted("steps:\n  - sms: s\n    text: '{{ contact.custom.any }} {{ contact.shoe_size }}'\n")
     entries = [Samples(made, 0).entry(number) for number in range(1, 301)]
     trial = attempt(made, 300, seed=0, given=PreviewInputs(at=AT), step="none", each=lambda: None)
@@ -114,7 +114,7 @@ responses.wax.lines.size > 5
 """.strip().splitlines()
 
 
-def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts) -> None:
+def test_every_way_that_a_condition_opens_is_gone(drafted: Drafts):
     steps = ["steps:\n  - {webhook: ask, url: https://x.example/, save: {as: wax}}\n", "  - wait_for: e\n"]
     steps += [f"  - if: {json.dumps(condition)}\n    then: [{{wait: 1d}}]\n" for condition in REACHED]
     made = drafted("".join(steps))
@@ -152,11 +152,11 @@ NEEDS: list[tuple[Callable[[dict[str, Any]], bool], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("fails", "expected"), NEEDS)
-def test_what_is_not_needed_is_left_out(fails: Callable[[dict[str, Any]], bool], expected: dict[str, Any]) -> None:
+def test_what_is_not_needed_is_left_out(fails: Callable[[dict[str, Any]], bool], expected: dict[str, Any]):
     assert simplest(ENTRY, fails, 400) == expected
 
 
-def test_the_search_has_an_end() -> None:
+def test_the_search_has_an_end():
     looked: list[dict[str, Any]] = []
 
     def fails(entry: dict[str, Any]) -> bool:
@@ -184,7 +184,7 @@ def made_by(drafts: Drafts, schema: dict[str, Any] | None, behind: str = "", see
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-def test_every_response_fits_its_schema(drafted: Drafts, name: str) -> None:
+def test_every_response_fits_its_schema(drafted: Drafts, name: str):
     made = replies(drafted, SCHEMAS[name], count=80)
     values = [reply["wax"] for reply in made if reply]
     assert len(values) > 40, "some are lost, most are not"
@@ -194,14 +194,14 @@ def test_every_response_fits_its_schema(drafted: Drafts, name: str) -> None:
     assert len({repr(value) for value in values}) > 2
 
 
-def test_every_response_is_one_that_a_worker_keeps(drafted: Drafts) -> None:
+def test_every_response_is_one_that_a_worker_keeps(drafted: Drafts):
     made = made_by(drafted, None, "  - sms: s\n    text: '{{ responses.wax.a.b }} {{ responses.wax.c }}'\n")
     save = Save.model_validate({"as": "wax"})
     values = [reply["wax"] for number in range(1, 201) if (reply := made.made(number))]
     assert [value for value in values if keep(save, value).value != value] == []
 
 
-def test_the_worst_is_among_them(drafted: Drafts) -> None:
+def test_the_worst_is_among_them(drafted: Drafts):
     schema = {
         "type": "object",
         "properties": {"text": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}},
@@ -217,7 +217,7 @@ def test_the_worst_is_among_them(drafted: Drafts) -> None:
     assert replies(drafted, schema) == replies(drafted, schema) != replies(drafted, schema, seed=1)
 
 
-def test_without_a_schema_there_is_what_the_scenario_names(drafted: Drafts) -> None:
+def test_without_a_schema_there_is_what_the_scenario_names(drafted: Drafts):
     behind = """  - if: responses.wax.state == 'refused'
     then:
       - sms: s
@@ -236,7 +236,7 @@ def test_without_a_schema_there_is_what_the_scenario_names(drafted: Drafts) -> N
 @pytest.mark.parametrize(
     "schema", [{"not": {}}, {"type": "string", "minLength": 4, "maxLength": 3}, {"anyOf": [False]}]
 )
-def test_where_nothing_fits_there_is_none(drafted: Drafts, schema: dict[str, Any]) -> None:
+def test_where_nothing_fits_there_is_none(drafted: Drafts, schema: dict[str, Any]):
     made = made_by(drafted, schema)
     assert [made.made(number) for number in range(1, 10)] == [{}] * 9
     assert made.unmade == ["wax"]

@@ -76,7 +76,7 @@ def mutant(data: Any, chance: random.Random) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_mistake_in_a_file_is_one_of_ours(name: str, tmp_path: Path) -> None:
+def test_no_mistake_in_a_file_is_one_of_ours(name: str, tmp_path: Path):
     shutil.copytree(EXAMPLES / "mails", tmp_path / "mails")
     written = Source((EXAMPLES / f"{name}.yaml").read_text("utf-8"), name).data
     entry = json.loads((EXAMPLES / "entries" / f"{name}.json").read_text("utf-8"))

@@ -43,7 +43,7 @@ def seen(step: dict[str, Any], key: str) -> Any:
 
 
 @pytest.mark.parametrize("name", CASES, ids=[*CASES])
-def test_the_way_of_a_contact(follow: Follow, reported: Reported, name: str) -> None:
+def test_the_way_of_a_contact(follow: Follow, reported: Reported, name: str):
     case = CASES[name]
     given = PreviewInputs(
         at=datetime.fromisoformat(case["at"]) if "at" in case else AT,
@@ -63,14 +63,14 @@ def test_the_way_of_a_contact(follow: Follow, reported: Reported, name: str) -> 
     assert exits == case.get("exits", exits)
 
 
-def test_who_is_held_out_is_told_so(follow: Follow, reported: Reported) -> None:
+def test_who_is_held_out_is_told_so(follow: Follow, reported: Reported):
     holdout = Holdout.model_validate({"share": 99, "seed": "q4"})
     given = PreviewInputs(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
     text = "steps:\n  - sms: offer\n    text: hi\n"
     assert reported(follow(text, given=given))["withheld"]["outcome"] == "holdout"
 
 
-def test_a_text_of_another_file_is_pointed_at_in_that_file(follow: Follow, reported: Reported, tmp_path: Path) -> None:
+def test_a_text_of_another_file_is_pointed_at_in_that_file(follow: Follow, reported: Reported, tmp_path: Path):
     (tmp_path / "body.json").write_text('{"a": 1,\n "b": "{{ contact.shoe_size }}"}')
     shown = follow("steps:\n  - webhook: w\n    url: https://x.example/\n    body: {file: body.json}\n")
     error = reported(shown)["steps"][0]["error"]
@@ -99,14 +99,14 @@ def request(shown: object) -> RenderedRequest:
 
 
 @pytest.mark.parametrize("content", ["json", "form"])
-def test_a_secret_is_shown_by_its_name_wherever_it_stands(follow: Follow, content: str) -> None:
+def test_a_secret_is_shown_by_its_name_wherever_it_stands(follow: Follow, content: str):
     made = request(follow(WEBHOOK % content).steps[0].result)
     assert made.url == "wax:/~~OTHER~~/messages"
     assert made.headers["x-other"] == "k ~~OTHER~~"
     assert b"~~OTHER~~" in made.body
 
 
-def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path) -> None:
+def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path):
     (tmp_path / "destinations.yaml").write_text(BOOK)
     given = PreviewInputs(at=AT, renderer=MessageRenderer(book=read(tmp_path / "destinations.yaml")))
     made = request(follow(WEBHOOK % "json", given=given).steps[0].result)
@@ -115,7 +115,7 @@ def test_a_destination_brings_its_url_and_headers(follow: Follow, tmp_path: Path
     assert made.attempt_headers == ("webhook-timestamp", "webhook-signature", "traceparent")
 
 
-def test_ids_and_callback_addresses_are_as_long_as_real_ones_and_open_nothing(follow: Follow) -> None:
+def test_ids_and_callback_addresses_are_as_long_as_real_ones_and_open_nothing(follow: Follow):
     made = request(follow(WEBHOOK % "json").steps[0].result)
     assert re.fullmatch(r"msg_preview[0-9a-f]{25}", made.headers["webhook-id"])
     token = json.loads(made.body)["back"].rpartition("/")[2]
@@ -132,13 +132,13 @@ def test_ids_and_callback_addresses_are_as_long_as_real_ones_and_open_nothing(fo
         ),
     ],
 )
-def test_a_url_is_shown_as_it_is_called_or_why_it_is_not(follow: Follow, url: str, shown: str) -> None:
+def test_a_url_is_shown_as_it_is_called_or_why_it_is_not(follow: Follow, url: str, shown: str):
     (step,) = follow(f"steps:\n  - webhook: w\n    url: {url}\n").steps
     assert (step.reason or request(step.result).url).startswith(shown)
     assert step.outcome == ("sent" if step.problem is None else "held")
 
 
-def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
+def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts):
     made = drafted("steps: [{wait: 1d}]\n")
     with pytest.raises(EntryError, match=r"needs its data under 'trigger\.order'"):
         preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "order"}}, PreviewInputs())
@@ -146,13 +146,13 @@ def test_an_entry_that_cannot_be_read_is_no_preview(drafted: Drafts) -> None:
         preview(made, {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "birthday"}}, PreviewInputs())
 
 
-def test_a_contact_that_would_be_refused_is_shown_all_the_same(follow: Follow) -> None:
+def test_a_contact_that_would_be_refused_is_shown_all_the_same(follow: Follow):
     shown = follow("entry: {key: '{{ order.currency }}'}\nsteps:\n  - sms: s\n    text: hello\n")
     assert shown.refused == "the key of a is empty for this entry"
     assert [step.outcome for step in shown.steps] == ["sent"]
 
 
-def test_an_entry_for_another_scenario_is_shown_as_one_for_this(follow: Follow) -> None:
+def test_an_entry_for_another_scenario_is_shown_as_one_for_this(follow: Follow):
     shown = follow("scenario: b\ntrigger: order\nsteps:\n  - sms: s\n    text: '{{ journey.id }}'\n")
     assert shown.journey == "b/7"
     assert shown.notes == ("the entry is for 'a': shown as if it were for 'b'",)

@@ -91,7 +91,7 @@ async def read(
 )
 async def test_it_is_read_from_what_is_known(
     content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None, entered: datetime
-) -> None:
+):
     entry = present(present(await read(content, workflow, found, end)).entry)
     assert (entry.scenario, entry.version, entry.contact_id, entry.key) == ("wishes", 1, "7", "K1")
     assert (entry.workflow_id, entry.run_id, entry.trigger) == ("wishes/7/K1", "r1", "segment")
@@ -101,7 +101,7 @@ async def test_it_is_read_from_what_is_known(
     assert (entry.branches or {}).get("colour") in ("red", "blue")
 
 
-async def test_a_contact_that_was_let_in_to_get_nothing_is_in_no_branch(content: Content) -> None:
+async def test_a_contact_that_was_let_in_to_get_nothing_is_in_no_branch(content: Content):
     end = WorkflowEnd("control", "in the control group", AT, "wishes@1")
     entry = present(present(await read(content, Workflow(ENTRY), info(journey="wishes/7"), end)).entry)
     assert (entry.outcome, entry.reason, entry.branches, entry.key) == ("control", end.reason, None, None)
@@ -123,6 +123,6 @@ async def test_a_contact_that_was_let_in_to_get_nothing_is_in_no_branch(content:
 )
 async def test_one_that_was_not_admitted_is_none_and_one_that_cannot_be_written_back_says_why(
     content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None, trouble: str | None
-) -> None:
+):
     lost = await read(content, workflow, found, end)
     assert (lost and (lost.entry, lost.trouble)) == (trouble and (None, trouble))

@@ -18,7 +18,7 @@ from gateway.errors import BadInput
 from runtime.encryption.keyring import Keyring
 from runtime.store import Store, StoreUnavailable
 from tests.fakes import ERASURE
-from tests.gateway.api.doors import opened
+from tests.gateway.api.conftest import opened
 from tests.gateway.search import Search
 
 NOW = ERASURE.requested_at
@@ -55,7 +55,7 @@ def client(store: Store, server: Server) -> ScenarioClient:
 
 async def test_it_is_on_record_before_the_key_is_destroyed(
     client: ScenarioClient, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr(Keyring, "destroy", AsyncMock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         await client.erase("7", **WHO)
@@ -65,7 +65,7 @@ async def test_it_is_on_record_before_the_key_is_destroyed(
     assert list(server.started) == [f"erasure-{view.id}"]
 
 
-async def test_while_it_is_open_who_asks_again_gets_the_same_one(client: ScenarioClient, server: Server) -> None:
+async def test_while_it_is_open_who_asks_again_gets_the_same_one(client: ScenarioClient, server: Server):
     first, again = [await client.erase("7", **WHO), await client.erase(" 7", operator="bob", reason="once more")]
     assert (again, list(server.started)) == (first, [f"erasure-{first.id}"])
     await client.store.finish_erasure(first.id or "", first.contact, NOW)
@@ -76,7 +76,7 @@ async def test_while_it_is_open_who_asks_again_gets_the_same_one(client: Scenari
 
 async def test_where_temporal_is_away_it_is_accepted_and_says_so(
     client: ScenarioClient, server: Server, caplog: pytest.LogCaptureFixture
-) -> None:
+):
     server.refusal = RPCError("7", RPCStatusCode.UNAVAILABLE, b"")
     view = await client.erase("7", **WHO)
     assert view.trouble == "Temporal did not start it yet (UNAVAILABLE): a worker has it started"
@@ -84,7 +84,7 @@ async def test_where_temporal_is_away_it_is_accepted_and_says_so(
     assert caplog.messages == [f"the erasure {view.id} is not started yet (UNAVAILABLE): a worker starts it"]
 
 
-async def test_one_that_temporal_does_not_finish_says_so(client: ScenarioClient, store: Store) -> None:
+async def test_one_that_temporal_does_not_finish_says_so(client: ScenarioClient, store: Store):
     said: list[str | None] = []
     for number, minutes in enumerate((0, 11)):
         asked = datetime.now(UTC) - timedelta(minutes=minutes)
@@ -97,7 +97,7 @@ async def test_one_that_temporal_does_not_finish_says_so(client: ScenarioClient,
     assert said == [None, None, None, "Temporal has not deleted all histories yet"]
 
 
-async def test_a_dry_run_writes_nothing_nor_does_what_cannot_be_an_id(client: ScenarioClient, store: Store) -> None:
+async def test_a_dry_run_writes_nothing_nor_does_what_cannot_be_an_id(client: ScenarioClient, store: Store):
     for contact in (" ", "\udcff", "a\nb", "a%2Fb"):
         for dry_run in (True, False):
             with pytest.raises(BadInput, match="id"):
@@ -114,7 +114,7 @@ async def test_a_dry_run_writes_nothing_nor_does_what_cannot_be_an_id(client: Sc
 
 async def test_workers_start_open_ones_again_and_look_on_after_a_failure(
     client: ScenarioClient, server: Server, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr(erasure, "EVERY", 0.01)
     server.refusal = RPCError("", RPCStatusCode.UNAVAILABLE, b"")
     view = await client.erase("7", **WHO)
@@ -130,12 +130,12 @@ async def test_workers_start_open_ones_again_and_look_on_after_a_failure(
     assert list(server.started) == [f"erasure-{view.id}"]
 
 
-async def test_it_is_asked_for_and_looked_at_over_http(store: Store, server: Server) -> None:
+async def test_it_is_asked_for_and_looked_at_over_http(store: Store, server: Server):
     store.sealing = Keyring(store, None)
     async with opened(store, server) as door:
         looked = await door.call("DELETE", "/contacts/7", params={"reason": "4711", "dry_run": True})
         assert (looked["id"], looked["state"], looked["dry_run"]) == (None, None, True)
-        answer = await door.http.delete("/v1/contacts/7", params={"reason": "4711"})
+        answer = await door.ask("DELETE", "/contacts/7", params={"reason": "4711"})
         begun = answer.json()
         assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/erasures/{begun['id']}")
         assert (begun["state"], begun["reason"], begun["finished_at"]) == ("requested", "4711", None)

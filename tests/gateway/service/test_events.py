@@ -36,7 +36,7 @@ def nested(levels: int) -> Any:
     return value
 
 
-def test_an_event_is_told_as_it_is() -> None:
+def test_an_event_is_told_as_it_is():
     assert events.event_message("order.delivered") == {"name": "order.delivered", "properties": {}}
     message: dict[str, Any] = {"name": "go", "properties": {"id": 7, "x": [1.5, None, "é"]}, "id": "é" * 200}
     assert events.event_message(*message.values()) == message
@@ -63,13 +63,13 @@ NO_EVENTS: dict[str, tuple[tuple[Any, ...], str]] = {
 
 
 @pytest.mark.parametrize(("given", "said"), NO_EVENTS.values(), ids=NO_EVENTS.keys())
-def test_what_a_journey_would_not_take_as_an_event_is_refused(given: tuple[Any, ...], said: str) -> None:
+def test_what_a_journey_would_not_take_as_an_event_is_refused(given: tuple[Any, ...], said: str):
     with pytest.raises(BadInput) as refused:
         events.event_message(*given)
     assert str(refused.value) == said
 
 
-def test_a_change_of_the_contact_is_told_as_it_is() -> None:
+def test_a_change_of_the_contact_is_told_as_it_is():
     patch = {"firstname": "Zoé", "custom": {"size": "38"}, "updated_at": "2026-03-29 10:00:00"}
     assert events.change_message(patch, PARIS) == patch
 
@@ -85,7 +85,7 @@ NO_CHANGES: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize(("patch", "said"), NO_CHANGES.values(), ids=NO_CHANGES.keys())
-def test_what_a_journey_would_not_take_as_a_change_is_refused(patch: Any, said: str) -> None:
+def test_what_a_journey_would_not_take_as_a_change_is_refused(patch: Any, said: str):
     with pytest.raises(BadInput) as refused:
         events.change_message(patch, PARIS)
     assert str(refused.value).startswith(f"the change of the contact {said}")
@@ -116,7 +116,7 @@ def service(temporal: RefusingService, store: Store, monkeypatch: pytest.MonkeyP
 )
 async def test_a_journey_whose_signal_temporal_refuses_is_still_running(
     service: events.EventService, temporal: RefusingService, store: Store, status: RPCStatusCode, detail: Message | None
-) -> None:
+):
     temporal.refuse(status, detail=detail)
     await store.admit(admission_request())
     with pytest.raises(RPCError):
@@ -126,7 +126,7 @@ async def test_a_journey_whose_signal_temporal_refuses_is_still_running(
 
 async def test_an_event_waits_until_a_campaign_has_sent_to_the_contact(
     service: events.EventService, temporal: RefusingService, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     temporal.refuse(RPCStatusCode.NOT_FOUND)
     asking = admission_request(key="sale", run_id="r1", root="r1")
     await store.admit(asking)
@@ -141,7 +141,7 @@ async def test_an_event_waits_until_a_campaign_has_sent_to_the_contact(
 
 async def test_no_journey_gets_an_event_while_temporal_cannot_be_searched(
     service: events.EventService, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     """The caller has to send it again, which must not count twice."""
     reach = AsyncMock(return_value=True)
     await store.accept(AcceptedEntry("late/7", "r1", "7", datetime.now(UTC)))
@@ -157,7 +157,7 @@ async def test_no_journey_gets_an_event_while_temporal_cannot_be_searched(
 
 async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
     service: events.EventService, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     sent: list[str] = []
 
     async def reach(entry: AcceptedEntry, *_: object) -> bool:
@@ -175,7 +175,7 @@ async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
     assert sorted(sent) == ["late/7/B", "late/7/C"]
 
 
-async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: events.EventService, store: Store) -> None:
+async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: events.EventService, store: Store):
     now = datetime.now(UTC)
     for name in ("hello", "other"):
         await publish(store, GOAL.replace("NAME", name))
@@ -214,14 +214,14 @@ def searching(temporal: Temporal) -> UnadmittedSearch:
 
 
 @pytest.mark.parametrize(("backlog", "searched"), [(0, False), (1, True), (None, True), (UNAVAILABLE, True)])
-async def test_it_searches_unless_no_task_waits(backlog: int | RPCError | None, searched: bool) -> None:
+async def test_it_searches_unless_no_task_waits(backlog: int | RPCError | None, searched: bool):
     temporal = Temporal(backlog=backlog)
     temporal.add("sale/7", ContactId="7")
     found = [(one.workflow_id, one.run_id, one.accepted_at) for one in await searching(temporal).of("7")]
     assert found == ([("sale/7", "r9", NOW)] if searched else [])
 
 
-async def test_it_asks_for_all_contacts_at_once_and_looks_for_waiting_tasks_once() -> None:
+async def test_it_asks_for_all_contacts_at_once_and_looks_for_waiting_tasks_once():
     temporal = Temporal()
     for number in range(120):
         temporal.add(f"sale/{number}", ContactId=str(number))
@@ -232,7 +232,7 @@ async def test_it_asks_for_all_contacts_at_once_and_looks_for_waiting_tasks_once
     assert temporal.looks == 1
 
 
-async def test_it_searches_for_no_id_that_a_workflow_cannot_have_and_on_no_server_without_search() -> None:
+async def test_it_searches_for_no_id_that_a_workflow_cannot_have_and_on_no_server_without_search():
     temporal = Temporal(error=RPCStatusCode.UNIMPLEMENTED)
     for contact in ("", "a\0b", "x" * 1001):
         assert await searching(temporal).of(contact) == []
@@ -240,7 +240,7 @@ async def test_it_searches_for_no_id_that_a_workflow_cannot_have_and_on_no_serve
     assert await searching(temporal).of("7") == []
 
 
-async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(events, "APART", 0.2)
     temporal, clock = Temporal(), asyncio.get_running_loop()
     search, began = searching(temporal), clock.time()
@@ -249,7 +249,7 @@ async def test_searches_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     assert clock.time() - began >= 0.4
 
 
-async def test_what_was_known_holds_while_the_server_does_not_say(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_known_holds_while_the_server_does_not_say(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(events, "FRESH", 0.0)
     temporal = Temporal(backlog=0, error=RPCStatusCode.UNAVAILABLE)
     search = searching(temporal)
@@ -261,7 +261,7 @@ async def test_what_was_known_holds_while_the_server_does_not_say(monkeypatch: p
         await search.of("7")
 
 
-async def test_it_may_be_closed_while_somebody_waits() -> None:
+async def test_it_may_be_closed_while_somebody_waits():
     temporal = Temporal()
     search = searching(temporal)
     await search.of("7")

@@ -84,7 +84,7 @@ async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
 
 async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(
     client: ScenarioClient, temporal: Temporal, store: Store
-) -> None:
+):
     temporal.known["operation:runs"] = WorkflowExecutionStatus.RUNNING
     for identifier, hours in (("lost", 1), ("new", 0), ("runs", 1)):
         await asked_for(store, identifier, timedelta(hours=hours))
@@ -96,7 +96,7 @@ async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway
 
 async def test_one_whose_workflow_was_ended_on_the_server_has_failed(
     client: ScenarioClient, temporal: Temporal, store: Store
-) -> None:
+):
     temporal.known["operation:ended"] = WorkflowExecutionStatus.TERMINATED
     await asked_for(store, "ended", timedelta(hours=1))
     await store.add_items("ended", [OperationItem(number=1, workflow_id="a/1")])
@@ -105,7 +105,7 @@ async def test_one_whose_workflow_was_ended_on_the_server_has_failed(
     assert seen.trouble == "its workflow was ended on the server: begin another operation for the remaining journeys"
 
 
-async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(client: ScenarioClient, temporal: Temporal) -> None:
+async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(client: ScenarioClient, temporal: Temporal):
     temporal.fails = True
     with pytest.raises(RPCError):
         await begin_once(client)
@@ -117,7 +117,7 @@ async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(client: Scen
 
 async def test_one_that_was_started_although_the_answer_was_lost_goes_on(
     client: ScenarioClient, temporal: Temporal, store: Store
-) -> None:
+):
     temporal.known["operation:once"], temporal.fails = WorkflowExecutionStatus.RUNNING, True
     temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
     begun = await begin_once(client)
@@ -126,13 +126,13 @@ async def test_one_that_was_started_although_the_answer_was_lost_goes_on(
 
 async def test_asked_for_again_one_begins_whose_program_died_before_it_did(
     client: ScenarioClient, temporal: Temporal, store: Store
-) -> None:
+):
     await asked_for(store, "once", timedelta(seconds=5))
     await begin_once(client)
     assert (list(temporal.started), len((await client.operations()).items)) == (["operation:once"], 1)
 
 
-async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal: Temporal, store: Store) -> None:
+async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal: Temporal, store: Store):
     async def trouble() -> str | None:
         (listed,) = (await client.operations()).items
         return listed.trouble
@@ -153,7 +153,7 @@ async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal:
     assert shown.trouble == away.format("campaign")
 
 
-async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(client: ScenarioClient, store: Store) -> None:
+async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(client: ScenarioClient, store: Store):
     await store.add_operation(stored_operation("retried"))
     for named, sentence in (
         ("none", "there is no operation 'none'"),
@@ -165,7 +165,7 @@ async def test_only_what_an_operation_has_paused_can_be_resumed_by_it(client: Sc
 
 async def test_operations_are_listed_page_by_page_and_their_journeys_counted_once(
     client: ScenarioClient, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     for identifier, ago in (("long ago", timedelta(hours=1)), ("just now", timedelta(0))):
         await asked_for(store, identifier, ago)
         await store.add_items(identifier, [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
@@ -211,11 +211,11 @@ TRIED_AGAIN = "and is tried again: the"
 )
 def test_an_operation_that_waits_for_a_gateway_or_fails_says_so(
     description: DescribeWorkflowExecutionResponse, why: str | None
-) -> None:
+):
     assert standstill(description, NOW) == why
 
 
-async def test_access_is_checked_before_anything_else(client: ScenarioClient, temporal: Temporal, store: Store) -> None:
+async def test_access_is_checked_before_anything_else(client: ScenarioClient, temporal: Temporal, store: Store):
     temporal.away, limited = True, Caller("k", "key k", SCOPES, ["a"])
     await asked_for(store, "wax", timedelta(hours=1))
     await store.end_operation("wax", "finished", datetime.now(UTC))
@@ -244,7 +244,7 @@ async def test_access_is_checked_before_anything_else(client: ScenarioClient, te
 )
 async def test_an_operation_on_one_journey_refuses_arguments_of_others(
     client: ScenarioClient, operation: Operation, given: dict[str, Any], at: str
-) -> None:
+):
     arguments: dict[str, Any] = {"operator": "ann", "reason": "x", "more": {}, **given}
     with pytest.raises(BadInput) as refused:
         await client.services.operations.operate(TERMINAL, "a/7", operation, **arguments)

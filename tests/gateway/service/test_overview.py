@@ -33,7 +33,7 @@ async def turned_away() -> PendingActivityInfo:
     return refused
 
 
-async def test_without_trouble_all_is_well_though_a_delivery_is_retried(store: Store) -> None:
+async def test_without_trouble_all_is_well_though_a_delivery_is_retried(store: Store):
     search = Search(queues={"sms": (0, 0)})  # nobody sends any
     await record(store, "a/1")
     search.sending["a/1"] = [activity("webhook")]
@@ -45,7 +45,7 @@ async def test_without_trouble_all_is_well_though_a_delivery_is_retried(store: S
     assert seen.in_progress == 1
 
 
-async def test_each_trouble_is_counted_and_nothing_is_well(store: Store) -> None:
+async def test_each_trouble_is_counted_and_nothing_is_well(store: Store):
     search = Search(queues={"journeys": (0, 0), "email": (0, 7)})
     search.hold(HeldGroupKey("a", "hook", "wax", "permanent"), 3)
     search.hold(HeldGroupKey("b", "hook", "wax", "permanent"), 2)
@@ -74,7 +74,7 @@ async def test_each_trouble_is_counted_and_nothing_is_well(store: Store) -> None
 
 async def test_what_cannot_be_determined_is_not_called_well_and_soon_looked_for_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     search = Search(error=RPCStatusCode.UNAVAILABLE)
     service = Services(search.client, store).overview
     seen = await service.show(TERMINAL)
@@ -86,7 +86,7 @@ async def test_what_cannot_be_determined_is_not_called_well_and_soon_looked_for_
     assert (await service.show(TERMINAL)).well
 
 
-async def test_paused_destinations_come_first_and_those_without_waiting_deliveries_are_left_out(store: Store) -> None:
+async def test_paused_destinations_come_first_and_those_without_waiting_deliveries_are_left_out(store: Store):
     for number in range(LOOKED_AT + 3):
         await record(store, f"a/{number}")
     await record(store, "a/90", destination="crm")
@@ -102,7 +102,7 @@ async def test_paused_destinations_come_first_and_those_without_waiting_deliveri
     ]
 
 
-async def test_failing_destinations_come_first_and_unused_ones_are_listed(store: Store) -> None:
+async def test_failing_destinations_come_first_and_unused_ones_are_listed(store: Store):
     await record(store, "a/1")
     sent = await record(store, "a/2", destination="mail.example.com", outcome="delivered", next_try_at=None)
     await store.record([replace(sent, delivery_id="old", destination="ages-ago", started_at=NOW - timedelta(hours=2))])
@@ -124,7 +124,7 @@ async def test_failing_destinations_come_first_and_unused_ones_are_listed(store:
     assert [one.name for one in (await service.states(TERMINAL, None)).destinations] == ["wax", "crm", mail.name]
 
 
-async def test_a_key_for_some_scenarios_sees_no_destination(store: Store) -> None:
+async def test_a_key_for_some_scenarios_sees_no_destination(store: Store):
     service = Services(temporal({}), store).destinations
     for use in (service.now(LIMITED), service.states(LIMITED, None), service.in_progress(LIMITED, "wax", limit=1)):
         with pytest.raises(Forbidden, match="this key is limited to some scenarios"):

@@ -70,7 +70,7 @@ def second(client: ScenarioClient) -> ScenarioClient:
 
 async def test_an_event_for_the_contact_reaches_entries_that_are_pending(
     deserted: Stage, client: ScenarioClient, second: ScenarioClient
-) -> None:
+):
     await deserted.publish(LATE)
     entered = [await client.enter(entry(order=order), settle=0) for order in ("A1", "B2")]
     assert await second.event("7", *returned()) == EventView(pending=2)
@@ -90,7 +90,7 @@ async def test_an_event_for_the_contact_reaches_entries_that_are_pending(
 
 async def test_an_event_for_a_pending_journey_is_kept_and_for_the_next_of_the_same_id(
     deserted: Stage, client: ScenarioClient
-) -> None:
+):
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
     assert await client.event_for(entered.id, *returned()) == EventView(pending=1)
@@ -108,7 +108,7 @@ async def test_an_event_for_a_pending_journey_is_kept_and_for_the_next_of_the_sa
         assert (await following.result())["reason"] == "event order.returned"
 
 
-async def test_what_is_no_journey_is_not_told(deserted: Stage, client: ScenarioClient) -> None:
+async def test_what_is_no_journey_is_not_told(deserted: Stage, client: ScenarioClient):
     await client.temporal.start_workflow("Enter", {}, id="late/7/A1", task_queue=JOURNEYS)
     with pytest.raises(NotFound):
         await client.event_for("late/7/A1", *returned())
@@ -119,7 +119,7 @@ async def test_what_is_no_journey_is_not_told(deserted: Stage, client: ScenarioC
     assert await client.store.pending_entries("7") == [lost]
 
 
-async def test_an_entry_that_is_refused_is_told_nothing_and_forgotten(deserted: Stage, client: ScenarioClient) -> None:
+async def test_an_entry_that_is_refused_is_told_nothing_and_forgotten(deserted: Stage, client: ScenarioClient):
     await deserted.publish(LATE)
     entered = await client.enter(entry(price=10), settle=0)
     assert await client.event("7", *returned()) == EventView(pending=1)
@@ -131,7 +131,7 @@ async def test_an_entry_that_is_refused_is_told_nothing_and_forgotten(deserted: 
         await client.event_for(entered.id, *returned())
 
 
-async def test_an_entry_that_is_settled_meanwhile_leaves_no_row(deserted: Stage, client: ScenarioClient) -> None:
+async def test_an_entry_that_is_settled_meanwhile_leaves_no_row(deserted: Stage, client: ScenarioClient):
     await deserted.publish(LATE)
     async with deserted.working():
         await client.enter(entry())
@@ -143,7 +143,7 @@ async def test_an_entry_that_is_settled_meanwhile_leaves_no_row(deserted: Stage,
 
 async def test_who_asks_again_finds_an_entry_that_was_never_recorded(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     await deserted.publish(LATE)
     with monkeypatch.context() as killed:
         killed.setattr("runtime.store.store.Store.accept", AsyncMock())
@@ -156,7 +156,7 @@ async def test_who_asks_again_finds_an_entry_that_was_never_recorded(
 
 async def test_an_event_that_waits_for_long_tells_when_it_happened(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr("gateway.service.events._LATE", timedelta(0))
     await deserted.publish(COMPARED)
     entered = await client.enter(entry(scenario="compared"), settle=0)
@@ -172,7 +172,7 @@ async def test_an_event_that_waits_for_long_tells_when_it_happened(
 
 async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     monkeypatch.setattr(journey_operations, "ANSWER", 0.3)
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
@@ -193,7 +193,7 @@ async def test_an_operation_on_a_pending_journey_is_pending_and_may_be_repeated(
 
 async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     # On a busy machine, workers take more than a few seconds to start.
     monkeypatch.setattr(journey_operations, "ANSWER", 60.0)
     await deserted.publish(LATE)
@@ -221,7 +221,7 @@ async def test_an_operation_on_a_contacts_journeys_goes_to_pending_ones(
 
 async def test_an_operation_names_an_entry_once_that_is_admitted_while_it_looks(
     deserted: Stage, client: ScenarioClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+):
     await deserted.publish(LATE)
     entered = await client.enter(entry(), settle=0)
     before = await client.store.pending_entries("7")

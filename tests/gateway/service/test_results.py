@@ -51,7 +51,7 @@ async def look(store: Store, **given: Any) -> ResultsView:
     return await results(store, "sale", NOW, **given)
 
 
-async def test_all_are_compared_with_the_control_group(store: Store, fill: Fill) -> None:
+async def test_all_are_compared_with_the_control_group(store: Store, fill: Fill):
     await publish(store, PLAIN.replace("steps", "control: 10\nsteps"))
     fill(900, 90)
     fill(100, 5, outcome="control")
@@ -73,7 +73,7 @@ async def test_all_are_compared_with_the_control_group(store: Store, fill: Fill)
     assert everybody.verdict == "no clear difference from control: 10.00 % against 5.00 %"
 
 
-async def test_branches_are_compared_with_the_first_where_there_is_no_control(store: Store, fill: Fill) -> None:
+async def test_branches_are_compared_with_the_first_where_there_is_no_control(store: Store, fill: Fill):
     await publish(store, SPLIT)
     fill(500, 50, branches={"subject": "a"})
     fill(500, 100, branches={"subject": "b"})
@@ -88,7 +88,7 @@ async def test_branches_are_compared_with_the_first_where_there_is_no_control(st
     assert (await look(store)).comparisons[0].mismatch == pytest.approx(2.0e-5, rel=0.02)  # χ² = 18.18
 
 
-async def test_shares_that_changed_are_no_mismatch(store: Store, fill: Fill) -> None:
+async def test_shares_that_changed_are_no_mismatch(store: Store, fill: Fill):
     await publish(store, SPLIT)
     await publish(store, SPLIT.replace("a: 50, b: 50", "a: 90, b: 10"))
     for version, a, b in ((1, 500, 500), (2, 900, 100)):
@@ -101,7 +101,7 @@ async def test_shares_that_changed_are_no_mismatch(store: Store, fill: Fill) -> 
     assert (late.versions, [arm.entered for arm in late.comparisons[0].arms]) == ([2], [900, 100])
 
 
-async def test_a_contact_who_comes_in_again_and_again_is_no_mismatch(store: Store, fill: Fill) -> None:
+async def test_a_contact_who_comes_in_again_and_again_is_no_mismatch(store: Store, fill: Fill):
     await publish(store, SPLIT)
     fill(100, branches={"subject": "a"})
     fill(100, branches={"subject": "b"})
@@ -111,7 +111,7 @@ async def test_a_contact_who_comes_in_again_and_again_is_no_mismatch(store: Stor
     assert found.comparisons[0].mismatch is None
 
 
-async def test_a_control_group_out_of_ratio_is_told(store: Store, fill: Fill) -> None:
+async def test_a_control_group_out_of_ratio_is_told(store: Store, fill: Fill):
     await publish(store, PLAIN.replace("steps", "control: 10\nsteps"))
     fill(900)
     fill(160, outcome="control")
@@ -119,7 +119,7 @@ async def test_a_control_group_out_of_ratio_is_told(store: Store, fill: Fill) ->
     assert ((await look(store)).control_mismatch or 1) < 0.001
 
 
-async def test_a_version_without_a_goal_thins_nothing_out(store: Store, fill: Fill) -> None:
+async def test_a_version_without_a_goal_thins_nothing_out(store: Store, fill: Fill):
     await publish(store, PLAIN.replace(GOAL, ""))
     await publish(store, PLAIN)
     await publish(store, PLAIN.replace("14d", "7d"))
@@ -134,14 +134,14 @@ async def test_a_version_without_a_goal_thins_nothing_out(store: Store, fill: Fi
     assert (first.goal, first.entered, first.goalless, first.is_same_goal) == (None, 70, 0, True)
 
 
-async def test_only_those_since_a_time_are_counted(store: Store, fill: Fill) -> None:
+async def test_only_those_since_a_time_are_counted(store: Store, fill: Fill):
     await publish(store, PLAIN)
     fill(5, 1)
     fill(7, 2, admitted_at=NOW)
     assert [arm.entered for arm in (await look(store, since=NOW)).comparisons[0].arms] == [7]
 
 
-async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_compare(store: Store) -> None:
+async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_compare(store: Store):
     await publish(store, PLAIN)
     await publish(store, SPLIT)
     found = await look(store)
@@ -150,7 +150,7 @@ async def test_where_nobody_came_in_there_is_the_newest_version_and_nothing_to_c
     assert arms == [("a", None, None, False), ("b", None, None, True)]
 
 
-async def test_what_is_not_published_is_said(store: Store) -> None:
+async def test_what_is_not_published_is_said(store: Store):
     await publish(store, PLAIN)
     with pytest.raises(BadInput, match=r"^sale has no version 9: the newest is 1$"):
         await look(store, version=9)
@@ -170,12 +170,12 @@ async def test_what_is_not_published_is_said(store: Store) -> None:
         (0, 0, 0.0, 1.0),
     ],
 )
-def test_the_interval_is_wilsons(reached: int, entered: int, low: float, high: float) -> None:
+def test_the_interval_is_wilsons(reached: int, entered: int, low: float, high: float):
     assert [round(end, 4) for end in interval(reached, entered)] == [low, high]
 
 
 @given(st.integers(1, 10_000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_an_interval_holds_its_rate_and_has_a_mirror_image(counts: tuple[int, int]) -> None:
+def test_an_interval_holds_its_rate_and_has_a_mirror_image(counts: tuple[int, int]):
     reached, entered = counts
     low, high = interval(reached, entered)
     assert 0 <= low <= reached / entered <= high <= 1
@@ -200,7 +200,7 @@ def test_an_interval_holds_its_rate_and_has_a_mirror_image(counts: tuple[int, in
         ((10, 100), (0, 0), None),
     ],
 )
-def test_two_rates_are_compared_as_elsewhere(one: tuple[int, int], other: tuple[int, int], p: float | None) -> None:
+def test_two_rates_are_compared_as_elsewhere(one: tuple[int, int], other: tuple[int, int], p: float | None):
     found = p_of_rates(one, other)
     assert p_of_rates(other, one) == found
     assert (found is None) == (p is None)
@@ -217,7 +217,7 @@ POINTS = {
 }
 
 
-def test_the_tail_of_chi_square_is_that_of_the_tables() -> None:
+def test_the_tail_of_chi_square_is_that_of_the_tables():
     for freedom, points in POINTS.items():
         for p, value in points.items():
             assert chi_square_tail(value, freedom) == pytest.approx(p, rel=2e-3 if p == 0.001 else 1e-4)
@@ -248,7 +248,7 @@ SHARES: list[tuple[list[list[tuple[int, float]]], Any]] = [
 ]
 
 
-def test_shares_are_compared_with_those_that_were_drawn_by() -> None:
+def test_shares_are_compared_with_those_that_were_drawn_by():
     for drawn, p in SHARES:
         assert p_of_shares(drawn) == p, drawn
     assert (p_of_shares([[(5_200, 0.5), (4_800, 0.5)]]) or inf) < 0.001

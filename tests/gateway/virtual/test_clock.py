@@ -98,7 +98,7 @@ def test_an_error_of_one_is_raised_and_the_others_go_on_after_it():
     assert (well.result, clock.now) == ("over", later(2))
 
 
-def test_a_round_that_begins_late_does_not_delay_those_after_it() -> None:
+def test_a_round_that_begins_late_does_not_delay_those_after_it():
     class Late(VirtualHost):  # its worker is away for an hour after each wait
         @override
         async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:

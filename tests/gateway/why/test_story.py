@@ -59,7 +59,7 @@ OVER = replace(ENTRY, ended_at=START + timedelta(hours=1), outcome="exited", rea
 WORDS = {"capped": "a cap had no place", "no_consent": "there was no consent", "expired": "it had waited too long"}
 
 
-def test_what_temporal_has_forgotten_is_told_from_the_log() -> None:
+def test_what_temporal_has_forgotten_is_told_from_the_log():
     for word, said in WORDS.items():
         skipped = attempt("hook", 1, outcome="skipped", status=None, error=word)
         story = told(replace(HELD, entry=OVER, status="forgotten", progress=None, attempts=[skipped]), OVER)
@@ -71,7 +71,7 @@ def test_what_temporal_has_forgotten_is_told_from_the_log() -> None:
         assert not story.now
 
 
-def test_whether_a_step_was_reached_is_answered() -> None:
+def test_whether_a_step_was_reached_is_answered():
     held, again = told(HELD, ENTRY), told(replace(HELD, status="running"), ENTRY)
     assert "Yes: on Tue 2026-03-31 10:00 Europe/Paris, sent" in answer("7", [held], "mail")
     assert "Not yet: held at hook" in answer("7", [held, again], "hook")
@@ -86,7 +86,7 @@ def test_whether_a_step_was_reached_is_answered() -> None:
     assert "No: the journey was over before: on Tue 2026-03-31 11:00" in answer("7", [over], "later")
 
 
-def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None:
+def test_places_under_caps_are_counted_as_they_are_when_a_message_asks():
     caps = [Cap.model_validate({"name": "week", "channels": ["sms"], "at_most": 2, "per": "7d"})]
     now = START + timedelta(days=1)
     claims = [
@@ -98,7 +98,7 @@ def test_places_under_caps_are_counted_as_they_are_when_a_message_asks() -> None
         assert places(caps, known, now, PARIS) == [expected]
 
 
-async def test_pages_have_every_entry_once(store: Store) -> None:
+async def test_pages_have_every_entry_once(store: Store):
     search = Search()
     client = ScenarioClient(search.client, store)
     for number in range(10):
@@ -131,7 +131,7 @@ KNOWN = {"contact": {"id": 7, "email": "Zoe@Example.com", "cellphone": "none"}}
 NO_ADDRESSES = f"the entry of {RUNNING.journey} has no addresses"
 
 
-async def test_addresses_of_a_running_journey_are_looked_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_addresses_of_a_running_journey_are_looked_up(store: Store, monkeypatch: pytest.MonkeyPatch):
     bounce = Suppression("email", HASHES.of("email", "zoe@example.com")[0], "bounce", NOW)
     await store.suppress(bounce)
     await store.suppress(replace(bounce, address_hash="0" * 64))
@@ -254,7 +254,7 @@ async def until(environment: WorkflowEnvironment, handle: WorkflowHandle[Any, An
 
 async def test_what_a_contact_got_and_why_is_told_as_it_happened(
     environment: WorkflowEnvironment, outside: Outside, store: Store, tmp_path: Path
-) -> None:
+):
     unavailable = error_of(503)("twilio answered 503", status=503)
     outside.send_text.side_effect = [Receipt(201), unavailable, Receipt(201)]
     outside.send_request.side_effect = [Response(422, {}, b""), Response(200, {}, b"")]
