@@ -98,8 +98,7 @@ def everything(run: Run, client: Client, stored: Stored, monkeypatch: pytest.Mon
     """Commands at a terminal of 80 columns, with one of everything to show."""
 
     async def results(*_: object, **given: Any) -> ResultsView:
-        changed = {1: samples.WITHOUT_GOAL, 2: {}, None: samples.DOUBTFUL}[given["version"]]
-        return samples.RESULTS.model_copy(update=changed)
+        return {1: samples.WITHOUT_GOAL, 2: samples.RESULTS, None: samples.DOUBTFUL}[given["version"]]
 
     async def stats(_: object, version: int | None = None) -> StatsView:
         return samples.STATS if version is None else samples.UNSEARCHED
