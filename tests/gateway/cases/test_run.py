@@ -26,7 +26,6 @@ CASES = {
     for name, case in Source(Path(__file__).with_name("steps.yaml").read_text("utf-8")).data.items()
 }
 """The steps and the case of each small scenario in `steps.yaml`, in JSON, which is YAML."""
-DATED = "{until: '{{ contact.custom.date }}', offset: OFFSET}"
 HEAD = "trigger: birthday\nexit: [{event: stop, if: event.n == 2}]\n"
 
 

@@ -42,7 +42,6 @@ TRENDS: Final = TrendsView.model_validate(PRINTED["stats sale --by day --days 2"
 RESULTS, WITHOUT_GOAL, DOUBTFUL = (
     ResultsView.model_validate(PRINTED[f"results sale{more}"]) for more in (" --version 2", " --version 1", "")
 )
-ARMS: Final = RESULTS.comparisons[0].arms
 STANDING: Final = DestinationNow.model_validate(PRINTED["destinations --now"][0])
 CAMPAIGN: Final = CampaignView.model_validate(PRINTED["campaign show advent"])
 LINES: Final = [CampaignLineView.model_validate(line) for line in PRINTED["campaign results advent"]]

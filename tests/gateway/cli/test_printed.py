@@ -79,7 +79,8 @@ async def hold_audience(store: Store) -> None:
     await store.record_audience_trouble(*VIP, "the terms are not accepted", START)
 
 
-async def fill(store: Store) -> None:
+async def hold_everything(store: Store) -> None:
+    """Have outgoing events, an audience and a batch call with what may be wrong with them."""
     await held(store, "7", "8")
     await hold_audience(store)
     await store.open_batch(BATCH)
@@ -87,6 +88,10 @@ async def fill(store: Store) -> None:
         await store.join_batch(item(number))
     await store.freeze_batch(BATCH.id, START)
     await store.record_item_outcomes(BATCH.id, "refused", START, positions=[2], reason="unknown", status=207)
+
+
+async def fill(store: Store) -> None:
+    await hold_everything(store)
     await store.record(samples.ATTEMPTS)
     await store.publish("sale", {}, {}, "d1", "ann", journeys="follow")
     await store.close_scenario(Closure("sale", START, "bob", "it is over"))

@@ -14,11 +14,11 @@ from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.factories import present
+from tests.gateway.cli.test_printed import hold_audience
 from tests.gateway.pages.conftest import Document, Site
 from tests.gateway.service.test_operations_and_campaigns import SURVEY
 from tests.gateway.service.test_outgoing import held
 from tests.runtime.store.test_batches import BATCH, NOW, item
-from tests.runtime.store.test_memberships import VIP, membership
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SALE = StoredCampaign(
@@ -50,27 +50,6 @@ async def begin(site: Site, *lines: CampaignItem, **more: Any) -> None:
     """Put a campaign on record, which has not started."""
     await site.store.add_campaign(replace(SALE, **more))
     await site.store.add_campaign_items("sale", lines or LINES)
-
-
-async def test_a_campaign_is_shown_with_its_sums_and_lines(reader: Site):
-    assert "No campaign was started yet" in (await reader.get("/campaigns")).text()
-    await begin(reader, paused_by="bob", pause_reason="look <closely>")
-    listed = await reader.get("/campaigns")
-    assert listed.values("tbody th a", "href") == ["/campaigns/sale"]
-    page = await reader.get("/campaigns/sale")
-    assert (page.text("h1"), page.text(".head .state")) == ("sale", "preparing")
-    assert "Lines 3 Entered 1 Invalid 1 Pending 1" in page.text()
-    assert "Paused by bob: look <closely>" in page.text()
-    assert page.values("progress", "value") == ["2"]
-    assert page.rows("Its lines") == [
-        ["2", "entered", "", "offer/7/sale"],
-        ["3", "invalid", "no <id>", ""],
-        ["4", "pending", "", "offer/8/sale"],
-    ]
-    assert "Pause…" not in page.text()
-    invalid = await reader.get("/campaigns/sale?outcome=invalid")
-    assert [row[0] for row in invalid.rows("Its lines")] == ["3"]
-    await reader.get("/campaigns/sale?outcome=x", status=422)
 
 
 async def test_pages_of_its_lines_leave_none_out(reader: Site):
@@ -145,15 +124,9 @@ async def test_a_file_is_uploaded_read_and_started(site: Site, monkeypatch: pyte
     assert (stored.starts_at, stored.local_start) == (None, "2999-11-27T09:00:00")
 
 
-async def test_one_that_is_ready_shows_its_survey_and_is_started(site: Site, changes: list[Any]):
-    counts = {"lines": 10, "entries": 9, "invalid": 1}
-    survey = SURVEY.model_copy(update={**counts, "unknown_columns": ("contact.emial",)})
-    await begin(site, loaded_at=AT, survey=survey.model_dump(mode="json"))
+async def test_one_that_is_ready_is_started(site: Site, changes: list[Any]):
+    await begin(site, loaded_at=AT, survey=SURVEY.model_dump(mode="json"))
     name = await site.sign_in()
-    page = await site.get("/campaigns/sale")
-    assert (page.text(".head .state"), page.values(".actions a", "href")[0]) == ("ready", "/campaigns/sale/start")
-    assert "9 of 10 lines can enter. Invalid: 1; repeated contacts: 0. It takes about 2s" in page.text()
-    assert "so kept unchanged: contact.emial" in page.text()
     await site.send("/campaigns/sale/start", {"reason": "fine"})
     assert changes == [("sale", "start", {"operator": f"key {name}", "reason": "fine", "rate": None, "leave": False})]
 
@@ -173,16 +146,12 @@ ONE = "/audiences/one?destination=meta&audience=vip"
 
 async def test_a_batch_call_lists_its_contacts_by_outcome(site: Site):
     await site.sign_in("read")
-    assert "No contact has joined a batch call yet." in (await site.get("/batches")).text()
     await site.store.open_batch(replace(BATCH, id="b1"))
     for number in range(1, 53):
         await site.store.join_batch(item(number, "b1"))
     await site.store.freeze_batch("b1", NOW)
     await site.store.record_item_outcomes("b1", "refused", NOW, positions=[2], reason="<unknown>", status=207)
-    (row,) = (await site.get("/batches")).rows("Batch calls, newest first")
-    assert [row[0], row[1], row[6], row[7]] == ["b1", "sending", "52", "pending 51 refused 1"]
     assert await site.column("/batches/b1", "Its contacts") == [f"c{number}" for number in range(1, 53)]
-    assert (await site.get("/batches/b1")).values("tbody td a", "href")[0] == "/journeys/sync/c1"
     (refused,) = (await site.get("/batches/b1?outcome=refused")).rows("Its contacts")
     assert refused[:4] == ["c2", "refused", "207", "<unknown>"]
     await site.get("/batches/b1?outcome=x", 422)
@@ -190,20 +159,9 @@ async def test_a_batch_call_lists_its_contacts_by_outcome(site: Site):
     assert (await site.get("/batches/b1", 404)).text("h1")
 
 
-async def test_an_audience_lists_waiting_and_refused_changes_and_is_sent_again(site: Site):
+async def test_an_audience_is_sent_again(site: Site):
     key = await site.sign_in()
-    assert "No scenario has changed an audience yet." in (await site.get("/audiences")).text()
-    for contact in ("a", "b", "c"):
-        await site.store.record_membership(membership(contact))
-    await site.store.freeze_audience_batch(*VIP, "1", 2)
-    await site.store.refuse_members("add-1", ["id-b"], "bad_hash")
-    await site.store.settle_audience_batch("add-1")
-    await site.store.record_audience_trouble(*VIP, "the terms are not <accepted>", NOW)
-    (row,) = (await site.get("/audiences")).rows("Audiences")
-    assert (row[:6], row[7]) == (["vip", "held", "meta", "1", "1", "1"], "the terms are not <accepted>")
-    assert [row[:2] for row in (await site.get(ONE)).rows("Changes")] == [["c", "add"]]
-    (refused,) = (await site.get(f"{ONE}&changes=refused")).rows("Changes")
-    assert [refused[0], refused[1], refused[3]] == ["b", "add", "bad_hash"]
+    await hold_audience(site.store)
     form = {"operation": "retry", "destination": "meta", "audience": "vip", "reason": ""}
     again = await site.send("/audiences/one", form, status=422, page=ONE)
     assert again.text("#reason-retry-wrong").startswith("Give a reason")
@@ -217,17 +175,9 @@ async def test_an_audience_lists_waiting_and_refused_changes_and_is_sent_again(s
     await site.get("/audiences", 403)
 
 
-async def test_held_events_are_shown_skipped_and_retried_with_a_reason_on_record(site: Site):
+async def test_held_events_are_skipped_and_retried_with_a_reason_on_record(site: Site):
     key = await site.sign_in()
-    assert "No event has been sent yet." in (await site.get("/outgoing")).text()
-    first, second = await held(site.store, "7", "8")
-    (row,) = (await site.get("/outgoing")).rows("Subscriptions")
-    assert (row[:6], row[7]) == (["crm", "held", "2", "0", "0", "0"], "crm answered 422")
-    shown = await site.get("/outgoing/crm")
-    assert [row[:5] for row in shown.rows("Events that were not accepted")] == [
-        [f"journey.entered {one}", "held", f"welcome/{contact}", "1", "crm answered 422"]
-        for one, contact in ((first, "7"), (second, "8"))
-    ]
+    first, _ = await held(site.store, "7", "8")
     skip = f"/outgoing/crm/skip?event={first}"
     asked = await site.get(skip)
     assert [row[1] for row in asked.rows("These")] == ["welcome/7"]

@@ -14,7 +14,7 @@ from gateway.why.story import refused, told
 from gateway.why.why import CapPlaces, Question, WhyView
 from runtime.api_keys import Scope
 from runtime.encryption.keyring import Keyring
-from tests.gateway.journey import ENTRY, HELD, PLAN, START
+from tests.gateway.journey import ENTRY, HELD, START
 from tests.gateway.pages.conftest import Site
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.search import Search
@@ -33,28 +33,6 @@ WHY = WhyView(
     caps=[CapPlaces(cap="week", taken=2, at_most=2, per="7d", free_at=START.replace(day=30))],
     zone=PARIS,
 )
-
-
-async def test_all_that_happened_stands_in_one_timeline(reader: Site):
-    reader.client.contacts["7"] = WHY
-    shown = await reader.get("/contacts/7")
-    assert shown.text("h1") == "Contact 7"
-    assert [(row[0], row[3]) for row in shown.rows("Its entries, newest first")] == [
-        ("b/7", "refused"),
-        ("a/7/K1", "held"),
-    ]
-    assert "scenario retry" not in shown.html  # commands are for terminals
-    told = shown.texts(".timeline li")
-    assert told[0] == (
-        "refused not let in: the entry rule of b does not hold: <b>x</b> Tue 2026-03-31 09:00:00 UTC · b/7"
-    )
-    assert told[1].startswith("held hook hooks.example.com answered 503")
-    assert told[-1] == "let in by order with the key K1 Tue 2026-03-31 10:00:00 Europe/Paris (08:00:00 UTC) · a/7/K1"
-    assert shown.values(".timeline li", "class")[:2] == ["amber", "red"]
-    assert shown.rows("Counts under caps") == [
-        ["week", "2", "2", "7d", "Mon 2026-03-30 10:00 Europe/Paris (08:00 UTC)"]
-    ]
-    assert PLAN.zone in told[-1]
 
 
 async def test_a_key_of_some_scenarios_sees_these_alone(site: Site):

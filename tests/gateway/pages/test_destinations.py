@@ -19,22 +19,13 @@ from runtime.store import Attempt, Store
 from scenario.plan.retry import RetryPolicy
 from tests import factories
 from tests.gateway.journey import attempt
-from tests.gateway.operations.test_retry_policy import activity, record
 from tests.gateway.pages.conftest import Site, visited
-from tests.gateway.pages.test_operations import WAX
 from tests.gateway.search import Search
 from tests.gateway.service.test_stats import publish
 
 BOOK = """
 destinations:
   calm: {url: "https://calm.example.com", rate: 7/s, concurrency: 3, breaker: off}
-"""
-ONE = """
-  slow:
-    url: "https://slow.example.com"
-    rate: 9/s
-    timeout: 4s
-    retry: {initial_interval: 2s, maximum_attempts: 9}
 """
 FORM = {"destination": "wax", "reason": "slowly", "rate": "5", "maximum_interval": "1h", "maximum_attempts": "9"}
 
@@ -45,21 +36,6 @@ async def site(store: Store, temporal: Search, tmp_path: Path) -> AsyncIterator[
     book = DestinationsFile(tmp_path / "destinations.yaml")
     async with visited(temporal, store, book=book) as site:
         yield site
-
-
-async def test_destinations_of_the_file_and_those_that_were_sent_to(reader: Site, temporal: Search):
-    temporal.hold(WAX, 4)
-    await reader.store.record(
-        [made(1, destination="<b>", outcome="failed"), made(2, destination="<b>", outcome="delivered")]
-    )
-    page = await reader.get("/destinations")
-    assert page.rows("Destinations, failing ones first") == [
-        ["hooks.example.com", "–", "0", "–", "4", "nothing", "the default"],
-        ["<b>", "–", "0", "–", "0", "delivered 1 failed 1", "the default"],
-        ["calm", "–", "0", "–", "0", "nothing", "7 a second, 3 at a time per worker no circuit breaker"],
-    ]
-    assert "Any other host: 100 a second, 50 at a time per worker, paused when 70%" in page.text()
-    assert "Change retries" not in page.text()
 
 
 async def test_deliveries_are_retuned_for_a_reason_and_what_makes_no_sense_changes_nothing(
@@ -109,53 +85,6 @@ def test_the_values_in_force_and_a_change_are_told_in_words():
     )
 
 
-async def test_one_destination_with_its_policy_attempts_and_what_waits_for_it(
-    site: Site, temporal: Search, tmp_path: Path
-):
-    (tmp_path / "destinations.yaml").write_text(BOOK + ONE)
-    site.app.state.destinations = DestinationsFile(tmp_path / "destinations.yaml")
-    temporal.hold(WAX._replace(destination="slow"), 4)
-    temporal.hold(WAX._replace(destination="slow", scenario="b"), 2)
-    waiting = await record(site.store, "a/1", destination="slow")
-    temporal.sending["a/1"] = [activity("webhook")]
-    sent = {"destination": "slow", "next_try_at": None}
-    await site.store.record(
-        [
-            made(90, **sent, outcome="failed", status=410, milliseconds=300),
-            made(100, **sent, outcome="delivered", milliseconds=20),
-            made(101, **sent, outcome="delivered", milliseconds=20),
-        ]
-    )
-    await site.sign_in()
-    page = await site.get("/destinations/slow")
-    assert page.text("h1") == "slow"
-    assert page.text(".note").startswith("wax answered 503 (attempt 2). No delivery has succeeded since ")
-    assert page.texts("dl.facts div") == [
-        "Waiting for a retry 1",
-        "Held journeys 6",
-        "Half of attempts within 20 ms",
-        "95 % within 300 ms",
-    ]
-    assert page.values("svg", "aria-label") == ["Attempts at slow by hour: 2 delivered, 1 retried, 1 failed"]
-    assert page.texts(".rules div") == [
-        "Pause before the second attempt 2s",
-        "Factor for further pauses 3",
-        "Longest pause 6h",
-        "Maximum attempts 9",
-        "Time for all attempts 3d",
-        "Time for one attempt 4 s",
-        "Rate 9 a second; 50 at a time per worker",
-        "Circuit breaker paused when 70% of at least 10 fail",
-    ]
-    assert [row[0] for row in page.rows("Waiting for a retry")] == [waiting.workflow_id]
-    assert [(row[0], row[4]) for row in page.rows("Newest failures")] == [("a/90", "410")]
-    assert "/held/operation?operation=retry&most=3&destination=slow" in page.values(".actions a", "href")
-    assert "/destinations/slow" in (await site.get("/destinations")).values("th a", "href")
-    assert (await site.get("/destinations/%3Cb%3E", 404)).text("h1") == "It was not found"
-    await site.sign_in("read", scenarios=["a"])
-    await site.get("/destinations/slow", 403)
-
-
 NOW = datetime.now(UTC)
 
 
@@ -171,17 +100,6 @@ async def test_attempts_are_listed_the_newest_first_and_page_by_page(site: Site)
     await site.sign_in("read", scenarios=["a"])
     read = await site.column("/deliveries", "Recorded attempts, newest first", 1)
     assert read == [f"a/{number}" for number in range(120)]
-
-
-async def test_the_next_attempt_is_told_where_it_is_still_to_come(reader: Site):
-    await reader.store.admit(factories.admission_request("1", "a", run_id="r1", now=NOW - timedelta(hours=1)))
-    due = NOW.replace(microsecond=0) + timedelta(hours=2, minutes=30)
-    failed = {"outcome": "retry", "status": 503, "error": "http_503", "next_try_at": due}
-    await reader.store.record([made(1, **failed), made(2, **failed)])  # the second journey is over
-    first, second = (await reader.get("/deliveries")).rows("Recorded attempts, newest first")
-    assert first[4:8] == ["1", "retry", "503", ""]
-    assert first[8] == f"{due:%a %Y-%m-%d %H:%M:%S} in 2 h"
-    assert second[8] == ""
 
 
 FILTERS: list[tuple[str, list[str]]] = [

@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 from temporalio.service import RPCStatusCode
 
-from gateway.journeys.snapshot import DeliveryStatus
 from gateway.pages.rendering import to_journey
 from runtime.store import Store, StoreUnavailable
 from tests.factories import admission_request
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
+from tests.gateway.journey import HELD, PROGRESS
 from tests.gateway.pages.conftest import Site
 from tests.gateway.search import Search
 from tests.gateway.service.test_stats import publish
@@ -143,75 +142,9 @@ async def test_a_made_up_place_is_refused_in_words(reader: Site, temporal: Searc
 PAGE = "/journeys/a/7/K1"
 
 
-def _waiting(**more: Any) -> Any:
-    progress = {**PROGRESS, "state": "waiting", "zone": "Europe/Paris", **more}
-    return replace(HELD, progress=progress, attempts=[], pending=())
-
-
-async def test_a_held_journey_says_why_and_what_was_tried(site: Site):
-    site.client.views["a/7/K1"] = HELD
-    await site.sign_in()
-    shown = await site.get(PAGE)
-    assert shown.text("h1") == "a/7/K1"
-    assert shown.text(".head .state") == "held"
-    assert shown.text("#now .note") == (
-        "Held at hook since Tue 2026-03-31 10:20 Europe/Paris (08:20 UTC) : hooks.example.com answered 503 "
-        "It waits for an operator · hooks.example.com · status 503 · 2 attempts"
-    )
-    assert [row[:3] for row in shown.rows("Steps")] == [
-        ["mail", "email", "delivered"],
-        ["pause", "wait 2d", "skipped"],
-        ["hook", "webhook → hooks.example.com", "held"],
-        ["wait-3", "wait for order.delivered, 7d at most", "to come"],
-        ["bye", "exit", "to come"],
-        ["later", "sms", "to come"],
-    ]
-    assert shown.rows("Attempts of its deliveries")[1] == [
-        *("hook", "1", "Tue 2026-03-31 10:05:00 (08:05:00 UTC)", "retry", "503", "12", "hooks.example.com", "", "")
-    ]
-    assert shown.rows("Operations")[1][1:] == ["skip step", "pause", "ann", "hurry"]
-    assert shown.texts(".operation summary") == ["Retry", "Skip this step", "Pause", "End the journey"]
-    assert shown.values("input[name=step]", "value") == ["hook", "hook"]
-    assert shown.values("form.form, .operation form", "action") == [PAGE] * 4
-    assert "busy" not in shown.html  # what was answered may be about the contact
-    assert "/contacts/7" in shown.values("main a", "href")
-    assert "http://temporal.example.com/namespaces/shop/workflows/a%2F7%2FK1/r2/history" in shown.values("a", "href")
-
-
-async def test_a_waiting_journey_says_until_when(operator: Site):
-    operator.client.views["a/7/K1"] = _waiting(
-        at="pause", waiting={"for": "time", "until": "2026-03-28T22:30:00+00:00"}
-    )
-    shown = await operator.get(PAGE)
-    assert shown.text("#now .note").startswith("Waits until Sat 2026-03-28 23:30 Europe/Paris (22:30 UTC)")
-    assert shown.texts(".operation summary") == ["Skip this step", "Pause", "End the journey"]
-
-
-async def test_a_paused_journey_says_by_whom_also_if_it_is_held(site: Site):
-    pause = {"name": "pause", "operator": "ann", "reason": "a recall", "at": _at(9), "step": "pause"}
-    held = {"for": "an operator", "step": "pause", "at": pause["at"], "reason": "no such field"}
-    resume = {"for": "resume", "operator": "ann", "reason": "a recall"}
-    await site.sign_in()
-    for state, waiting, first in (("paused", resume, "Paused since"), ("held", held, "Held at pause since")):
-        site.client.views["a/7/K1"] = _waiting(state=state, at="pause", operations=[pause], waiting=waiting)
-        notes = (await site.get(PAGE)).texts("#now .note")
-        assert notes[0].startswith(first)
-        assert notes[-1].endswith("by ann: a recall")
-        assert len(notes) == (1 if state == "paused" else 2)
-
-
-async def test_a_delivery_under_way_says_when_it_is_tried_again(operator: Site):
-    going = DeliveryStatus(
-        step="hook", state="scheduled", attempt=3, next_try_at=START, why="hooks.example.com answered 503"
-    )
-    operator.client.views["a/7/K1"] = replace(_waiting(state="running", waiting=None), pending=(going,))
-    said = (await operator.get(PAGE)).text("#now .note")
-    assert said.startswith("hook is being sent (attempt 3, next try Tue 2026-03-31 10:00")
-    assert said.endswith("hooks.example.com answered 503")
-
-
 async def test_what_is_kept_back_can_be_sent_now(operator: Site):
-    operator.client.views["a/7/K1"] = _waiting(waiting={"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"})
+    waiting = {"for": "quiet hours", "until": "2026-03-31T06:00:00+00:00"}
+    operator.client.views["a/7/K1"] = replace(HELD, progress={**PROGRESS, "state": "waiting", "waiting": waiting})
     await operator.send(PAGE, {"operation": "send_now", "reason": "it cannot wait", "step": "hook"})
     ((journey, name, given),) = operator.client.operated
     assert (journey, name, given["now"], given["step"]) == ("a/7/K1", "retry", True, "hook")
@@ -256,6 +189,7 @@ async def test_what_makes_no_sense_is_refused_or_needs_a_scope_is_told_in_words(
     await operator.sign_in("read")
     shown = await operator.get(PAGE)
     assert (shown.texts(".operation"), "Operations need the scope operate" in shown.text()) == ([], True)
+    assert "There is no journey 'a/8'" in (await operator.get("/journeys/a/8", 404)).text()
 
 
 async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site):
@@ -266,15 +200,6 @@ async def test_a_key_of_other_scenarios_sees_and_does_nothing(site: Site):
     await site.get(PAGE, 403)
     await site.get("/journeys/b/7", 403)
     await site.get("/journeys/b/8", 403)
-
-
-async def test_over_and_unknown_journeys(operator: Site):
-    entry = replace(ENTRY, ended_at=datetime(2026, 4, 1, tzinfo=UTC), outcome="finished")
-    operator.client.views["a/7/K1"] = replace(HELD, status="forgotten", progress=None, entry=entry)
-    shown = await operator.get(PAGE)
-    assert (shown.text(".head .state"), shown.texts(".operation")) == ("finished", [])
-    nobody = await operator.get("/journeys/a/8", 404)
-    assert "There is no journey 'a/8'" in nobody.text()
 
 
 async def test_a_journey_of_a_contact_that_is_called_dots_is_operated_and_listed(site: Site):

@@ -8,10 +8,8 @@ import pytest
 from markupsafe import Markup
 
 from gateway.pages.rendering import labelled, relative, sentence, to_contact, to_journey, with_visible_characters
-from gateway.service.held import HeldGroupKey
 from tests.factories import NOW
 from tests.gateway.journey import HELD
-from tests.gateway.operations.test_retry_policy import activity, record
 from tests.gateway.pages.conftest import SITE, Site
 from tests.gateway.pages.test_journeys import PAGE
 from tests.gateway.pages.test_operations import WAX
@@ -125,21 +123,3 @@ async def test_the_token_of_forms_differs_in_each_compressed_page_and_is_good(op
         form = {"token": token, "operation": "retry", "scenario": "a", "step": "hook"}
         answer = await operator.browser.post("/held/operation", data=form, headers={"origin": SITE})
         assert answer.status_code == status
-
-
-async def test_the_first_page_says_that_all_is_well_or_leads_to_what_is_not(reader: Site, temporal: Search):
-    assert "All is well. Nothing needs you." in (await reader.get("/")).text()
-    temporal.hold(HeldGroupKey("a", "hook", "wax", "permanent"), 3)
-    temporal.queues["email"] = (0, 1)
-    await record(reader.store, "a/1")
-    temporal.sending["a/1"] = [activity("webhook")]
-    reader.client.services.refresh()
-    page = await reader.get("/")
-    assert "Something needs you." in page.text()
-    held, deliveries, workers, *_ = page.texts("section.card")
-    assert held == "Held journeys held 3 wait for a decision the receiver refused it permanently 3"
-    assert deliveries.startswith("Deliveries retry 1 waits for a retry; the oldest was first tried ")
-    assert workers == "Workers down No worker takes tasks of this queue. Check that one runs. email 1 task waits"
-    assert {"/held?cause=permanent", "/destinations/wax"} <= {*page.values("section.card a", "href")}
-    assert "3 journeys are held, in 1 group." in (await reader.get("/held?cause=permanent")).text()
-    assert "No such journey is held." in (await reader.get("/held?cause=capped")).text()

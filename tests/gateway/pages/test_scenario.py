@@ -1,25 +1,19 @@
 """The pages of scenarios: published, with their maps and results, and operations on their journeys."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from html import unescape
-from typing import Any
 
 import pytest
 from temporalio.service import RPCStatusCode
 
 from gateway.pages.scenario_operations import AT
-from gateway.service.caller import TERMINAL
-from gateway.service.results import ResultsView
-from gateway.service.scenarios import ScenarioService
-from runtime.store import Passage, Store
+from runtime.store import Store
 from tests.factories import admission_request
-from tests.gateway.cli.samples import ARMS, RESULTS
 from tests.gateway.pages.conftest import SITE, Document, Site, visited
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_preview import Here
 from tests.gateway.search import Search
-from tests.gateway.service.test_stats import NOW, SALE, attempt, publish
+from tests.gateway.service.test_stats import SALE, publish
 
 RULED = """
 scenario: sale
@@ -42,116 +36,18 @@ steps:
 """
 
 
-async def _held(store: Store, server: Search) -> None:
-    await publish(store)
-    for number, (state, step) in enumerate([("waiting", "wait-2"), ("retrying", "hook"), ("held", "hook")]):
-        await admit(store, f"sale/{number}", str(number))
-        known = {"ScenarioName": "sale", "ScenarioVersion": "sale@1", "JourneyState": state, "StepId": step}
-        server.add(f"sale/{number}", **known)
-    rows = [attempt("sale/0", "mail", "delivered"), attempt("sale/1", "mail", "delivered")]
-    await store.record([*rows, attempt("sale/2", "hook", "failed", "http_400")])
-    for journey, *outcomes in (("sale/0", "delivered"), ("sale/1", "delivered", "skipped")):
-        steps = [Passage(1, step, outcome, NOW) for step, outcome in zip(("mail", "wait-2"), outcomes, strict=False)]
-        await store.count_passages(journey, "r", 0, steps)
-
-
-async def test_all_scenarios_with_what_is_under_way_and_held(reader: Site, temporal: Search):
-    await _held(reader.store, temporal)
-    await ScenarioService(reader.store).close(TERMINAL, "sale", operator="ann", reason="<i>over</i>")
-    shown = await reader.get("/scenarios")
-    ((name, state, under_way, held, retrying, _),) = shown.rows("Published scenarios")
-    assert (name, under_way, held, retrying) == ("sale @1", "3", "1", "0")
-    assert state.startswith("closed since")
-    assert state.endswith(": <i>over</i>")
-    assert "/held?scenario=sale" in shown.values("td a", "href")
-
-
-async def test_people_stand_on_the_map_and_in_the_table(reader: Site, temporal: Search):
-    await _held(reader.store, temporal)
-    shown = await reader.get("/scenarios/sale")
-    assert shown.text("h1") == "sale@1"
-    assert shown.texts(".facts div")[:5] == ["In progress 3", "Waiting 1", "Retrying 1", "Held 1", "Running 0"]
-    assert shown.rows("People per step") == [
-        ["mail", "email preview", "wait-2", "–", "–", "–", "2", "–", "–", "2"],
-        ["wait-2", "wait 2d", "hook", "1", "–", "–", "–", "–", "1", "–"],
-        ["hook", "webhook → hooks.example.com preview", "the end", "–", "1", "1", "–", "–", "–", "–"],
-    ]
-    assert shown.rows("Attempts to send in the last day") == [
-        ["mail", "2", "–", "–", "–"],
-        ["hook", "–", "–", "1", "–"],
-    ]
-    drawn = shown.text("svg")
-    for people in ("1 waiting", "1 retrying", "1 held", "2 passed", "1 skipped"):
-        assert people in drawn
-    assert "failed" not in drawn, "an attempt, which is not a person"
-    links = shown.values("td a", "href")
-    assert "/journeys?step=wait-2&state=waiting&scenario=sale&version=1" in links
-    assert "/journeys?step=hook&state=retrying&scenario=sale&version=1" in links
-    assert "/held?scenario=sale&step=hook" in links
-    (failed,) = [link for link in links if "outcome=failed" in link]
-    assert failed.startswith("/deliveries?step=hook&outcome=failed&since=20")
-    assert failed.endswith("&scenario=sale&version=1")
-    assert [row[2] for row in (await reader.get(failed)).rows("Recorded attempts, newest first")] == ["hook"]
-
-
-async def test_trends_are_charts_and_tables_of_people_and_of_attempts(reader: Site, temporal: Search):
-    await _held(reader.store, temporal)
-    await publish(reader.store, RULED)
-    assert "/scenarios/sale/trends" in (await reader.get("/scenarios/sale")).values("main a", "href")
-    shown = await reader.get("/scenarios/sale/trends?days=7")
-    assert shown.values("svg.chart", "aria-label") == [
-        "People who completed mail by day: 2 passed",
-        "People who completed wait-2 by day: 1 skipped",
-        "Attempts to send mail by day: 2 delivered",
-        "Attempts to send hook by day: 1 failed",
-    ]
-    day = NOW.date().isoformat()
-    assert shown.texts("svg.chart g title") == [f"{day}: {what}" for what in ("2 passed", "1 skipped")] + [
-        f"{(NOW - timedelta(minutes=5)).date().isoformat()}: {what}" for what in ("2 delivered", "1 failed")
-    ]
-    assert shown.values("svg.chart rect", "height") == ["100.0", "50.0", "100.0", "50.0"], "one scale for each kind"
-    assert shown.rows("mail by day")[0] == [day, "2", "–", "–"]
-    alone = await reader.get("/scenarios/sale/trends?version=2&days=90")
-    assert alone.values("svg.chart", "aria-label") == []
-    assert "none" in alone.texts("figure p")
-    await reader.get("/scenarios/sale/trends?version=7", 404)
-
-
-async def test_rules_stand_there_in_words(reader: Site):
-    assert "No scenario is published yet." in (await reader.get("/scenarios")).text()
-    await publish(reader.store, RULED)
-    shown = await reader.get("/scenarios/sale")
-    assert shown.texts(".rules div") == [
-        "Trigger order",
-        'Admits contacts if order.note != "<script>"',
-        "How often for each {{ order.external_id }}, once and never again",
-        "Exits on order.returned if event.id == 7",
-        "Exits on contact.gone",
-        "Goal order.placed within 14d, worth {{ event.total }}",
-        "Control 10 % of admitted contacts get nothing, to measure the effect",
-        "Only subscribers of email: 51",
-        "Purpose marketing",
-        "Quiet hours 21:00 to 08:00",
-        "Default time zone Europe/Paris",
-    ]
-
-
-async def test_versions_are_chosen_and_compared(reader: Site):
-    await publish(reader.store, SALE)
-    await publish(reader.store, RULED)
-    shown = await reader.get("/scenarios/sale?compare=1")
-    assert shown.text("h1") == "sale@2"
-    changes = shown.texts("section.card li")
-    assert "added bye" in changes
-    assert "removed hook" in changes
-    assert any(one.startswith("changed mail : subject") for one in changes)
-    assert [row[0] for row in shown.rows("People per step")] == ["mail changed", "wait-2", "bye added"]
-    old = await reader.get("/scenarios/sale?version=1")
-    assert "New journeys use sale@2 ." in old.text()
-    assert [row[0] for row in old.rows("Versions")] == ["sale@2", "sale@1"]
-    for wrong in ("?version=9", "?version=x", "?compare=0"):
-        assert "There is no version" in (await reader.get(f"/scenarios/sale{wrong}", 404)).text()
-    await reader.get("/scenarios/nothing", 404)
+async def test_addresses_that_make_no_sense_are_refused_in_words(site: Site):
+    await publish(site.store)
+    await site.sign_in("read")
+    assert "There is nothing to compare without a goal." in (await site.get("/scenarios/sale/results")).text()
+    for wrong in ("?version=9", "?version=x", "?compare=0", "/trends?version=7"):
+        assert "There is no version" in (await site.get(f"/scenarios/sale{wrong}", 404)).text()
+    await site.get("/scenarios/nothing", 404)
+    refused = await site.get("/scenarios/sale/results?since=soon", 422)
+    assert "neither a time nor a duration" in refused.text("#since-wrong")
+    assert (refused.values("#since", "value"), refused.texts("h2, table")) == (["soon"], [])
+    await site.sign_in("read", scenarios=["b"])
+    await site.get("/scenarios/sale/results", 403)
 
 
 async def test_without_search_the_page_says_what_is_not_known(reader: Site, temporal: Search):
@@ -163,34 +59,6 @@ async def test_without_search_the_page_says_what_is_not_known(reader: Site, temp
     assert shown.rows("People per step")[0][3:6:2] == ["?", "?"]
     home = await reader.get("/scenarios")
     assert "The number of held journeys is not known" in home.text()
-
-
-async def test_arms_are_compared_in_a_table_a_chart_and_words(site: Site, monkeypatch: pytest.MonkeyPatch):
-    verdict = "better than control: 9.98 % against 6.00 %"
-    told = ARMS[1].model_copy(update={"verdict": verdict})
-    one = RESULTS.comparisons[0].model_copy(update={"arms": [ARMS[0], told, *ARMS[2:]], "mismatch": 7e-79})
-
-    async def results(*given: Any) -> ResultsView:
-        assert given[1:3] == ("sale", 1)
-        return RESULTS.model_copy(update={"comparisons": [one]})
-
-    await publish(site.store)
-    await site.sign_in("read")
-    without = await site.get("/scenarios/sale/results")
-    assert "There is nothing to compare without a goal." in without.text()
-    monkeypatch.setattr(site.client.services.journeys, "results", results)
-    shown = await site.get("/scenarios/sale/results?version=1")
-    row = ["b", "2,025", "202", "9.98 %", "8.74–11.36 %", "+66.3 %", "<0.001", verdict, "11,160.50", "5.51"]
-    assert row in shown.rows("Split subject")
-    assert shown.values("svg[role=img]", "aria-label")[1] == (
-        "9.98 %, between 8.74 % and 11.36 %, on a scale to 20.00 %"
-    )
-    assert "did not come out as large as drawn" in shown.text(".note.warn")
-    refused = await site.get("/scenarios/sale/results?since=soon", 422)
-    assert "neither a time nor a duration" in refused.text("#since-wrong")
-    assert (refused.values("#since", "value"), refused.texts("h2, table")) == (["soon"], [])
-    await site.sign_in("read", scenarios=["b"])
-    await site.get("/scenarios/sale/results", 403)
 
 
 NEXT = SALE.replace("- wait: 2d", "- wait: 3d\n    id: pause").replace("subject: Hi", "subject: Hello")
