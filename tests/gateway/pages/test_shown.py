@@ -22,7 +22,7 @@ from tests.gateway.cli.test_printed import hold_everything
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.operations.test_retry_policy import activity
 from tests.gateway.pages.conftest import Document, Site, visited
-from tests.gateway.pages.test_contact import WHY
+from tests.gateway.pages.test_journeys import WHY
 from tests.gateway.pages.test_scenario import RULED
 from tests.gateway.search import Search
 from tests.gateway.service.test_operations_and_campaigns import SURVEY
