@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,9 +17,10 @@ from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueResponse,
     DescribeWorkflowExecutionResponse,
 )
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowUpdateFailedError
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
 from temporalio.converter import DataConverter
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.service.held import HeldGroupKey
@@ -34,19 +35,27 @@ class Search:
 
     `queues` are the workers of task queues and the tasks that wait; the others have one worker, and nothing to do.
     Journeys answer queries as `answers` says, and have the deliveries in `sending` under way. `most` counts were made
-    at the same time; `patience` is the timeout of the last list.
+    at the same time; `patience` is the timeout of the last list. Workflows start, unless there is a `refusal`, after
+    `before`. They run, unless their status is `known`; `strict`, there are no others but those that were started. All
+    are described as `described`, and take each update unless they have words to refuse it.
     """
 
     answers: dict[str, Any] = field(default_factory=dict[str, Any])
     sending: dict[str, list[PendingActivityInfo]] = field(default_factory=dict[str, list[PendingActivityInfo]])
     asked: list[str] = field(default_factory=list[str])
-    described: list[str] = field(default_factory=list[str])
     listed: int = 0
     counted: int = 0
     at_once: int = 0
     most: int = 0
     queries: list[str] = field(default_factory=list[str])
     error: RPCStatusCode | None = None
+    known: dict[str, WorkflowExecutionStatus] = field(default_factory=dict[str, WorkflowExecutionStatus])
+    strict: bool = False
+    refusal: Exception | None = None
+    before: Callable[[], Awaitable[None]] | None = None
+    described: DescribeWorkflowExecutionResponse = field(default_factory=DescribeWorkflowExecutionResponse)
+    updates: list[tuple[str, str, Any, str | None]] = field(default_factory=list[tuple[str, str, Any, "str | None"]])
+    refuses: str | None = None
     patience: timedelta | None = None
     queues: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     started: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -111,14 +120,28 @@ class Search:
         self.patience = rpc_timeout
         return Listed(self, query, more.get("limit"), more.get("page_size", 1000), more.get("next_page_token"))
 
-    async def start_workflow(self, name: str, argument: Any, **given: Any) -> None:
+    async def start_workflow(self, name: str, argument: Any, **given: Any) -> Any:
+        if self.before is not None:
+            await self.before()
+        if self.refusal is not None:
+            raise self.refusal
         self.started[given["id"]] = argument
+        return SimpleNamespace(first_execution_run_id="r")
 
     def get_workflow_handle(self, name: str, **_: Any) -> Any:
         async def describe() -> Any:
-            return SimpleNamespace(
-                status=WorkflowExecutionStatus.RUNNING, raw_description=DescribeWorkflowExecutionResponse()
-            )
+            if self.error is not None:
+                raise RPCError("no", self.error, b"")
+            if self.strict and name not in (*self.known, *self.started):
+                raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
+            status = self.known.get(name, WorkflowExecutionStatus.RUNNING)
+            return SimpleNamespace(status=status, raw_description=self.described)
+
+        async def execute_update(verb: str, argument: Any, **more: Any) -> dict[str, Any]:
+            if self.refuses:
+                raise WorkflowUpdateFailedError(ApplicationError(self.refuses))
+            self.updates.append((name, verb, argument, more["id"]))
+            return {"state": "running", "at": "hook"}
 
         async def signal(signal: str, argument: Any) -> None:
             self.signals.append((name, signal, argument))
@@ -129,13 +152,12 @@ class Search:
                 raise RPCError("no poller", RPCStatusCode.FAILED_PRECONDITION, b"")
             return self.answers[name]
 
-        return SimpleNamespace(describe=describe, signal=signal, query=query)
+        return SimpleNamespace(describe=describe, signal=signal, query=query, execute_update=execute_update)
 
     @property
     def workflow_service(self) -> Any:
         async def describe(request: Any, **_: Any) -> DescribeWorkflowExecutionResponse:
             name = request.execution.workflow_id
-            self.described.append(name)
             if name not in self.sending:
                 raise RPCError("not found", RPCStatusCode.NOT_FOUND, b"")
             return DescribeWorkflowExecutionResponse(pending_activities=self.sending[name])

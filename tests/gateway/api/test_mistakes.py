@@ -6,20 +6,17 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from itertools import islice
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Final
-from unittest.mock import AsyncMock
 
 import pytest
 from jsonschema_rs import Draft202012Validator
-from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.api.body import WRITING
 from runtime import version
 from runtime.store import Store
 from tests.factories import publish
 from tests.gateway.api.conftest import HELLO, ROUTES, Door, described, opened
-from tests.gateway.api.test_operations import Server
+from tests.gateway.search import Search
 
 ENTRY: Final[dict[str, Any]] = {
     "scenario": "hello",
@@ -129,25 +126,11 @@ def resolves(pointer: str, body: Any, *, missing: bool) -> bool:
     return True
 
 
-class Accepting(Server):
-    """Stands in for Temporal: it starts everything, and has no search."""
-
-    async def start_workflow(self, name: str, argument: Any, **given: Any) -> Any:
-        await super().start_workflow(name, argument, **given)
-        return SimpleNamespace(first_execution_run_id="r")
-
-    @property
-    def workflow_service(self) -> Any:
-        service = super().workflow_service
-        service.describe_task_queue = AsyncMock(side_effect=RPCError("", RPCStatusCode.UNIMPLEMENTED, b""))
-        return service
-
-
 @pytest.fixture
 async def door(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
     monkeypatch.setattr("gateway.service.events.APART", 0.0)
     await publish(store, HELLO)
-    async with opened(store, Accepting()) as door:
+    async with opened(store, Search(strict=True)) as door:
         yield door
 
 

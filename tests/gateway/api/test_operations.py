@@ -1,16 +1,12 @@
 """Operations on journeys over HTTP: what is asked for, what is answered, and for whom."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
-from unittest.mock import AsyncMock
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.service.view import encode_cursor
@@ -22,40 +18,19 @@ from tests.gateway.search import Search
 RETRY = {"operation": "retry", "which": {"scenario": "hello"}, "reason": "the receiver is back"}
 
 
-@dataclass
-class Server(Search):
-    """Stands in for Temporal: it starts operations, and journeys answer updates."""
-
-    updates: list[tuple[str, str, Any, str | None]] = field(default_factory=list[tuple[str, str, Any, "str | None"]])
-    refuses: str | None = None
-
-    def get_workflow_handle(self, name: str, **_: Any) -> Any:
-        async def execute_update(verb: str, argument: Any, **more: Any) -> dict[str, Any]:
-            if self.refuses:
-                raise WorkflowUpdateFailedError(ApplicationError(self.refuses))
-            self.updates.append((name, verb, argument, more["id"]))
-            return {"state": "running", "at": "hook"}
-
-        handle = super().get_workflow_handle(name)
-        handle.execute_update = execute_update
-        if name not in self.started:
-            handle.describe = AsyncMock(side_effect=RPCError("not found", RPCStatusCode.NOT_FOUND, b""))
-        return handle
+@pytest.fixture
+def server() -> Search:
+    return Search(strict=True)
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-async def door(store: Store, server: Server) -> AsyncIterator[Door]:
+async def door(store: Store, server: Search) -> AsyncIterator[Door]:
     await publish(store, HELLO)
     async with opened(store, server) as door:
         yield door
 
 
-async def test_an_operation_begins_in_the_background(door: Door, server: Server):
+async def test_an_operation_begins_in_the_background(door: Door, server: Search):
     answer = await door.ask("POST", "/operations", json={**RETRY, "rate": 5, "dry_run": True, "now": True})
     assert answer.status_code == 202, answer.text
     begun = answer.json()
@@ -75,7 +50,7 @@ MISTAKES: list[tuple[dict[str, Any], str, str]] = [
 ]
 
 
-async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, server: Server):
+async def test_what_makes_no_sense_is_said_before_anything_begins(door: Door, server: Search):
     for given, pointer, sentence in MISTAKES:
         problem = await door.call("POST", "/operations", status=422, json={**RETRY, **given})
         assert problem["errors"][0]["pointer"] == pointer
@@ -97,7 +72,7 @@ async def test_its_journeys_are_listed_page_by_page(door: Door):
     assert (told["total"], told["refused"], told["left"]) == (5, 1, 4)
 
 
-async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server):
+async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Search):
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     stop = f"/operations/{begun['id']}/stop"
     await door.call("POST", stop, json={"reason": "wrong one", "operator": "bob"})
@@ -110,7 +85,7 @@ async def test_a_stop_is_passed_on_with_who_and_why(door: Door, server: Server):
     await door.call("GET", "/operations/nobody", status=404)
 
 
-async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, server: Server):
+async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, server: Search):
     body = {"reason": "it is back", "operator": "ann", "step": "hook", "version": "newest"}
     name = (await door.call("POST", "/operations", status=202, json=RETRY))["operator"]
     for path in ("/journeys/hello/7/A-1/retry", "/journeys/hello%2F7%2FA-1/retry"):
@@ -122,7 +97,7 @@ async def test_a_journey_is_operated_under_its_id_with_slashes(door: Door, serve
         assert update_id is not None, "sent again, it is the same update"
 
 
-async def test_nobody_states_the_name_of_a_key(door: Door, server: Server):
+async def test_nobody_states_the_name_of_a_key(door: Door, server: Search):
     made = (await door.call("POST", "/operations", status=202, json=RETRY))["id"]
     for path, body, name in (
         ("/journeys/hello/7/pause", {"reason": "x"}, "key abcdefgh"),
@@ -136,7 +111,7 @@ async def test_nobody_states_the_name_of_a_key(door: Door, server: Server):
     assert (server.updates, server.signals, len(server.started)) == ([], [], 1)
 
 
-async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server: Server):
+async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server: Search):
     problem = await door.call("POST", "/journeys/hello/7/explode", json={"reason": "x"}, status=422)
     assert problem["errors"][0]["pointer"] == "path:operation"
     server.refuses = "nothing to retry: the journey is not held"
@@ -144,7 +119,7 @@ async def test_what_a_journey_refuses_is_said_with_its_words(door: Door, server:
     assert (problem["code"], problem["detail"]) == ("not-accepted", f"hello/7: {server.refuses}")
 
 
-async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Server):
+async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Search):
     for number in range(5):
         await door.store.admit(admission_request(str(number), "hello"))
         await door.store.depart(f"hello/{number}", "run-1", "finished", None, NOW)
@@ -162,7 +137,7 @@ async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Se
     assert problem["errors"][0]["pointer"] == "query:step"
 
 
-async def test_journeys_under_way_are_found_by_search(door: Door, server: Server):
+async def test_journeys_under_way_are_found_by_search(door: Door, server: Search):
     for number in range(5):
         await door.store.admit(admission_request(str(number), "hello"))
         state = "waiting" if number else "paused"
@@ -181,7 +156,7 @@ async def test_journeys_under_way_are_found_by_search(door: Door, server: Server
 
 
 async def test_a_cursor_that_the_server_does_not_know_is_a_mistake(
-    door: Door, server: Server, monkeypatch: pytest.MonkeyPatch
+    door: Door, server: Search, monkeypatch: pytest.MonkeyPatch
 ):
     works = True
 

@@ -1,7 +1,5 @@
 """Operations and campaigns: those that were not started or were ended on the server, and why one waits."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +10,7 @@ import pytest
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.converter import DataConverter
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -28,47 +26,22 @@ from runtime.encryption.codec import contact_of
 from runtime.store import OperationItem, Store
 from scenario.words import Operation
 from tests.factories import admission_request, stored_campaign, stored_operation
+from tests.gateway.search import Search
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
+AWAY = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 SCHEDULED = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
 STARTED = PendingActivityState.PENDING_ACTIVITY_STATE_STARTED
 
 
-@dataclass
-class Temporal:
-    """Stands in for Temporal: it knows some workflows, and starts others unless it is told to fail."""
-
-    known: dict[str, WorkflowExecutionStatus] = field(default_factory=dict[str, WorkflowExecutionStatus])
-    started: dict[str, Any] = field(default_factory=dict[str, Any])
-    fails: bool = False
-    away: bool = False
-    before: Callable[[], Awaitable[None]] | None = None
-    described: DescribeWorkflowExecutionResponse = field(default_factory=DescribeWorkflowExecutionResponse)
-
-    def get_workflow_handle(self, name: str) -> Any:
-        async def describe() -> Any:
-            if self.away or name not in self.known:
-                raise RPCError("", RPCStatusCode.UNAVAILABLE if self.away else RPCStatusCode.NOT_FOUND, b"")
-            return SimpleNamespace(status=self.known[name], raw_description=self.described)
-
-        return SimpleNamespace(describe=describe)
-
-    async def start_workflow(self, _: str, state: Any, **more: Any) -> None:
-        if self.before is not None:
-            await self.before()
-        if self.fails:
-            raise RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
-        self.started[more["id"]] = state
+@pytest.fixture
+def temporal() -> Search:
+    return Search(strict=True)
 
 
 @pytest.fixture
-def temporal() -> Temporal:
-    return Temporal()
-
-
-@pytest.fixture
-def client(temporal: Temporal, store: Store) -> ScenarioClient:
-    return ScenarioClient(cast("Client", temporal), store)
+def client(temporal: Search, store: Store) -> ScenarioClient:
+    return ScenarioClient(temporal.client, store)
 
 
 async def begin_once(client: ScenarioClient) -> OperationView:
@@ -83,7 +56,7 @@ async def asked_for(store: Store, identifier: str, ago: timedelta) -> None:
 
 
 async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway(
-    client: ScenarioClient, temporal: Temporal, store: Store
+    client: ScenarioClient, temporal: Search, store: Store
 ):
     temporal.known["operation:runs"] = WorkflowExecutionStatus.RUNNING
     for identifier, hours in (("lost", 1), ("new", 0), ("runs", 1)):
@@ -95,7 +68,7 @@ async def test_what_was_asked_for_and_not_started_is_started_by_the_next_gateway
 
 
 async def test_one_whose_workflow_was_ended_on_the_server_has_failed(
-    client: ScenarioClient, temporal: Temporal, store: Store
+    client: ScenarioClient, temporal: Search, store: Store
 ):
     temporal.known["operation:ended"] = WorkflowExecutionStatus.TERMINATED
     await asked_for(store, "ended", timedelta(hours=1))
@@ -105,34 +78,34 @@ async def test_one_whose_workflow_was_ended_on_the_server_has_failed(
     assert seen.trouble == "its workflow was ended on the server: begin another operation for the remaining journeys"
 
 
-async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(client: ScenarioClient, temporal: Temporal):
-    temporal.fails = True
+async def test_one_that_cannot_be_started_is_as_if_nobody_had_asked(client: ScenarioClient, temporal: Search):
+    temporal.refusal = AWAY
     with pytest.raises(RPCError):
         await begin_once(client)
     assert (await client.operations()).items == []
-    temporal.fails = False
+    temporal.refusal = None
     begun = await begin_once(client)
     assert (begun.state, list(temporal.started)) == ("surveying", ["operation:once"])
 
 
 async def test_one_that_was_started_although_the_answer_was_lost_goes_on(
-    client: ScenarioClient, temporal: Temporal, store: Store
+    client: ScenarioClient, temporal: Search, store: Store
 ):
-    temporal.known["operation:once"], temporal.fails = WorkflowExecutionStatus.RUNNING, True
+    temporal.known["operation:once"], temporal.refusal = WorkflowExecutionStatus.RUNNING, AWAY
     temporal.before = lambda: store.complete_survey("once", {"which": {}, "rate": 1.0}, datetime.now(UTC))
     begun = await begin_once(client)
     assert (begun.id, begun.state) == ("once", "running")
 
 
 async def test_asked_for_again_one_begins_whose_program_died_before_it_did(
-    client: ScenarioClient, temporal: Temporal, store: Store
+    client: ScenarioClient, temporal: Search, store: Store
 ):
     await asked_for(store, "once", timedelta(seconds=5))
     await begin_once(client)
     assert (list(temporal.started), len((await client.operations()).items)) == (["operation:once"], 1)
 
 
-async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal: Temporal, store: Store):
+async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal: Search, store: Store):
     async def trouble() -> str | None:
         (listed,) = (await client.operations()).items
         return listed.trouble
@@ -146,7 +119,7 @@ async def test_one_that_does_not_move_says_why(client: ScenarioClient, temporal:
     assert ((await client.operation("slow")).trouble, await trouble()) == (waited, waited)
     await store.add_items("slow", [OperationItem(number=1, workflow_id="a/1", outcome="accepted")])
     assert await trouble() == f"all its journeys have answered, but {waited}"
-    temporal.away, away = True, "Temporal does not answer: the {} continues once it does"
+    temporal.error, away = RPCStatusCode.UNAVAILABLE, "Temporal does not answer: the {} continues once it does"
     assert await trouble() == f"all its journeys have answered, but {away.format('operation')}"
     await store.add_campaign(stored_campaign())
     (shown,) = (await client.services.campaigns.list(TERMINAL, PageRequest(limit=9))).items
@@ -215,8 +188,8 @@ def test_an_operation_that_waits_for_a_gateway_or_fails_says_so(
     assert standstill(description, NOW) == why
 
 
-async def test_access_is_checked_before_anything_else(client: ScenarioClient, temporal: Temporal, store: Store):
-    temporal.away, limited = True, Caller("k", "key k", SCOPES, ["a"])
+async def test_access_is_checked_before_anything_else(client: ScenarioClient, temporal: Search, store: Store):
+    temporal.error, limited = RPCStatusCode.UNAVAILABLE, Caller("k", "key k", SCOPES, ["a"])
     await asked_for(store, "wax", timedelta(hours=1))
     await store.end_operation("wax", "finished", datetime.now(UTC))
     operations = client.services.operations
