@@ -338,17 +338,9 @@ async def limited(site: Site, temporal: Search) -> Site:
 
 
 LISTS: list[str] = [
-    *("/", "/scenarios", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook"),
-    *(
-        "/held",
-        "/held?destination=hooks.example.com",
-        "/operations",
-        "/campaigns",
-        "/deliveries",
-        "/deliveries?contact=7",
-    ),
-    *("/deliveries", "/deliveries?contact=7", "/deliveries?journey=sale/7&scenario=mine", "/preview"),
-    "/deliveries?destination=hooks.example.com",
+    *("/", "/scenarios", "/journeys", "/journeys?state=held", "/journeys?contact=7", "/journeys?step=hook", "/held"),
+    *("/held?destination=hooks.example.com", "/operations", "/campaigns", "/deliveries", "/deliveries?contact=7"),
+    *("/deliveries?journey=sale/7&scenario=mine", "/preview", "/deliveries?destination=hooks.example.com"),
 ]
 
 
