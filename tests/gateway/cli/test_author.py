@@ -47,29 +47,6 @@ def good(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("text", "status", "out", "err"),
-    [
-        (BAD, 1, FOUND, "2 errors in 1 file"),
-        ("scenario: a\ntrigger: segment\nsteps: [{wait: 2d}]\n", 0, [], "nothing wrong in 1 file"),
-        (
-            "scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n",
-            0,
-            ["bad.yaml:5:5: warning unreachable: this step is never reached: it comes after an exit"],
-            "1 warning in 1 file",
-        ),
-    ],
-)
-def test_check_says_every_mistake_at_its_place(
-    run: Run, tmp_path: Path, text: str, status: int, out: list[str], err: str
-):
-    (tmp_path / "bad.yaml").write_text(text)
-    assert run("check", "bad.yaml") == Ran(status, "".join(f"{line}\n" for line in out), f"{err}\n")
-    found = run("check", "bad.yaml", "--format", "json").json
-    placed = [(str(one["line"]), one["severity"], one["code"]) for one in found]
-    assert placed == re.findall(r"^bad\.yaml:(\d+):\d+: (\w+) ([\w-]+):", "\n".join(out), re.MULTILINE)
-
-
 def test_a_file_without_an_end_is_read_as_far_as_it_may_go(run: Run, tmp_path: Path):
     with (tmp_path / "endless.txt").open("wb") as file:
         file.truncate(1 << 36)  # takes no room

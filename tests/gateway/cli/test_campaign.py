@@ -24,26 +24,6 @@ def written(folder: Path, people: str) -> tuple[str, str]:
     return str(folder / "sale.yaml"), str(folder / "people.csv")
 
 
-def test_a_survey_is_text_for_people(run: Run, tmp_path: Path):
-    file, people = written(tmp_path, "contact.id;contact.emial\n1;a\n2;b\n1;c\n;d\n")
-    ran = run("campaign", "check", file, "--audience", people)
-    assert (ran.status, ran.out.splitlines()[:-2]) == (
-        1,
-        [
-            f"{people}: CSV in utf-8, separated by semicolons",
-            "columns: contact.id, contact.emial",
-            "2 of 4 lines can enter sale",
-            "duplicates, which are skipped: 1",
-            "invalid lines: 1",
-            "  line 5: the contact has no id: give 'contact.id'",
-        ],
-    )
-    digest, gear = ran.out.splitlines()[-2:]
-    assert digest.startswith("SHA-256 ")
-    assert gear.startswith("gear blast, because ")
-    assert ran.err == "scenario: 'contact.emial' is not a standard field of a contact: it is kept unchanged\n"
-
-
 def test_a_table_becomes_entries_that_can_be_entered(run: Run, tmp_path: Path):
     file, people = written(tmp_path, "contact.id,custom.city\n1,Orléans\n2,\n")
     entries = tmp_path / "entries.jsonl"

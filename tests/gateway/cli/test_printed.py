@@ -9,10 +9,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
+from activities.interface import Delivery
+from activities.webhook.channel import RenderedRequest
 from gateway.cli.output import Table, progress
+from gateway.journeys.rendered import RenderedDelivery
+from gateway.preview.rendering import NothingToSend, RenderProblem
 from gateway.reconcile.reconcile import MissingVersion, Reconciliation
 from gateway.service.results import ResultsView
 from gateway.service.stats import StatsView
@@ -38,9 +43,22 @@ COMMANDS = (
     *("outgoing list", "outgoing show crm", "audience list", "audience show vip", "batch list"),
     *("batch show batch-1", "batch show batch-1 --outcome refused", f"store reconcile --since {START:%FT%H:%MZ}"),
     *("store reconcile", "store reconcile --repair", "store reconcile --repair --rate 5 --verbose"),
+    *("show a/7/K1 --rendered hook", "campaign check s.yaml --audience people.csv", "destinations destinations.yaml"),
+    *("test s.yaml", "test . --case well", "check bad.yaml", "check late.yaml", "check s.yaml"),
 )
 LINES = ("campaign results", "store reconcile")
 """Commands whose JSON is one object a line."""
+SIGNING = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+DESTINATIONS = """
+default: {rate: 50/s, breaker: off, public_secrets: [PUBLIC]}
+destinations:
+  wax:
+    url: https://api.wax.example/v1/accounts/77
+    headers: {Authorization: "Bearer {{ secrets.TOKEN }}"}
+    secrets: [ACCOUNT]
+    signing: [{key: NEW}, {key: OLD, until: 2999-01-01T00:00:00Z}, {key: GONE, until: 2020-01-01T00:00:00Z}]
+    rate: 10/s
+"""
 POLICIES = """
 quiet_hours: {from: "21:00", to: "08:00", days_off: [sun, FR], channels: [sms, wax], spread: 15m}
 holdout: {share: 5, seed: 2026-q4}
@@ -48,6 +66,30 @@ caps:
   - {name: sms-a-day, channels: [sms], at_most: 1, per: day}
   - {name: week, at_most: 4, per: 7d}
 """
+SCENARIO = """
+scenario: s
+trigger: birthday
+steps:
+  - {sms: hi, text: "Hello\\nyou"}
+"""
+CASES = """
+entry: {scenario: s, contact: {id: 7, cellphone: "+33612345678"}, trigger: {type: birthday}}
+at: 2026-03-02T09:00
+cases:
+  all is well:
+    expect: {ends: finished}
+  <wrong> & so on:
+    expect: {ends: held, steps: [{sms: hi, text: "Hello\\nme"}]}
+"""
+FILES = {
+    "policies.yaml": POLICIES,
+    "destinations.yaml": DESTINATIONS,
+    "s.yaml": SCENARIO,
+    "s.test.yaml": CASES,
+    "people.csv": "contact.id;contact.emial\n1;a\n2;b\n1;c\n;d\n",
+    "bad.yaml": "scenario: a\ntrigger: order\ntrigger: order\nsteps:\n  - wiat: 2d\n",
+    "late.yaml": "scenario: a\ntrigger: segment\nsteps:\n  - exit: x\n  - wait: 2d\n",
+}
 
 
 class Reconciler:
@@ -109,7 +151,16 @@ def everything(run: Run, client: Client, stored: Stored, monkeypatch: pytest.Mon
         return samples.STATS if version is None else samples.UNSEARCHED
 
     stored(fill)
-    Path("policies.yaml").write_text(POLICIES)
+    request = RenderedRequest("POST", "https://hooks.example.com/7", {"authorization": "Bearer ~~TOKEN~~"}, b'{"a":1}')
+    delivery = Delivery(id="msg_1", scenario="a@3", step="hook", contact="7", now="2026-03-31T10:00:00+02:00")
+    made = [
+        RenderedDelivery(delivery, START, one) for one in (request, NothingToSend("no number"), RenderProblem("no"))
+    ]
+    monkeypatch.setattr("gateway.service.journeys.rendered", AsyncMock(return_value=made))
+    for name, text in FILES.items():
+        Path(name).write_text(text)
+    for name, secret in {"NEW": "whsec_p4ss", "OLD": SIGNING}.items():
+        monkeypatch.setenv(f"SCENARIO_SECRET_{name}", secret)
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("gateway.service.results.results", results)
     monkeypatch.setattr("gateway.reconcile.reconcile.Reconciler", Reconciler)
@@ -153,7 +204,8 @@ def test_what_is_printed_is_that_of_the_snapshots(everything: Run):
         JSON.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
     assert "\n".join(printed) == TEXT.read_text("utf-8")
     # A line is longer than 80 columns only if it is one id, or a command to be copied.
-    shown = "".join(text for text in printed if not text.removeprefix("$ scenario ").startswith(LINES))
+    whole = tuple(f"$ scenario {one}" for one in (*LINES, "campaign check", "check ", "destinations d"))
+    shown = "".join(text for text in printed if not text.startswith(whole))
     long = [line for line in shown.splitlines() if len(line) > 80 and line[:2] not in ("$ ", "! ")]
     assert [line for line in long if samples.LONG not in line and not line.startswith("erased at")] == []
     snapshot = json.loads(JSON.read_text("utf-8"))

@@ -7,12 +7,8 @@ from typing import Any
 
 import pytest
 
-from activities.interface import Delivery
-from activities.webhook.channel import RenderedRequest
 from gateway.cli import journey_text
-from gateway.journeys.rendered import RenderedDelivery
 from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot
-from gateway.preview.rendering import NothingToSend, RenderProblem
 from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.samples import (
     ATTEMPTS,
@@ -79,44 +75,6 @@ def test_show_prints_a_line_for_each_circumstance(run: Run, client: Client, chan
     client.views["a/7/K1"] = replace(HELD, **changed)
     shown = run("show", "a/7/K1").out.splitlines()
     assert [line for line in shown if line in lines] == lines
-
-
-def test_what_was_sent_is_rendered_again_and_that_is_said(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
-    request = RenderedRequest("POST", "https://hooks.example.com/7", {"authorization": "Bearer ~~TOKEN~~"}, b'{"a":1}')
-    delivery = Delivery(id="msg_1", scenario="a@3", step="hook", contact="7", now="2026-03-31T10:00:00+02:00")
-    at = datetime(2026, 3, 31, 8, tzinfo=UTC)
-    made = [
-        RenderedDelivery(delivery, at, result)
-        for result in (request, NothingToSend("no number"), RenderProblem("no, no"))
-    ]
-
-    async def rendered(*given: Any) -> list[RenderedDelivery]:
-        assert given[3] == "hook"
-        return made
-
-    monkeypatch.setattr("gateway.service.journeys.rendered", rendered)
-    client.views["a/7/K1"], client.temporal, client.store = HELD, None, None
-    ran = run("show", "a/7/K1", "--rendered", "hook")
-    assert ran.err.startswith("rendered again from the journey's data, not a copy: secrets are masked")
-    assert [" ".join(row) for row in rows(ran.out)] == [
-        "msg_1 a@3 2026-03-31 10:00:00",
-        "│ POST https://hooks.example.com/7",
-        "│ authorization: Bearer ~~TOKEN~~",
-        "│ and of each attempt: webhook-timestamp, traceparent",
-        "│ ─ body, 7 bytes",
-        '│ {"a":1}',
-        "msg_1 a@3 2026-03-31 10:00:00",
-        "nothing to send: no number",
-        "msg_1 a@3 2026-03-31 10:00:00",
-        "✗ no, no",
-    ]
-    told = run("show", "a/7/K1", "--rendered", "hook", "--format", "json").json
-    assert told["deliveries"][0]["request"]["body"] == '{"a":1}'
-    assert [set(item) - {"delivery_id", "scenario", "scheduled_at", "now"} for item in told["deliveries"]] == [
-        {"request"},
-        {"skipped"},
-        {"error"},
-    ]
 
 
 def test_a_next_attempt_is_shown_only_if_it_is_pending(run: Run, client: Client):

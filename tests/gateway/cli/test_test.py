@@ -7,22 +7,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.gateway.cli.conftest import Run
-
-SCENARIO = """
-scenario: s
-trigger: birthday
-steps:
-  - {sms: hi, text: "Hello\\nyou"}
-"""
-CASES = """
-entry: {scenario: s, contact: {id: 7, cellphone: "+33612345678"}, trigger: {type: birthday}}
-at: 2026-03-02T09:00
-cases:
-  all is well:
-    expect: {ends: finished}
-  <wrong> & so on:
-    expect: {ends: held, steps: [{sms: hi, text: "Hello\\nme"}]}
-"""
+from tests.gateway.cli.test_printed import CASES, SCENARIO
 
 
 @pytest.fixture
@@ -31,26 +16,6 @@ def cases(tmp_path: Path) -> Path:
     path = tmp_path / "s.test.yaml"
     path.write_text(CASES)
     return path
-
-
-def test_a_difference_is_shown_as_expected_and_got(run: Run, cases: Path):
-    ran = run("test", "s.yaml")
-    assert (ran.status, ran.err) == (1, "2 cases, 1 failed\n")
-    assert ran.out.splitlines() == [
-        "s.test.yaml",
-        "  ✓ all is well",
-        "  ✗ <wrong> & so on",
-        "    s.test.yaml:8:14: how the journey ends",
-        "      expected: held",
-        "      got:      finished",
-        "    s.test.yaml:8:44: text of sms hi",
-        "      - expected, + got",
-        "        Hello",
-        "      - me",
-        "      + you",
-    ]
-    chosen = run("test", ".", "--case", "well")
-    assert (chosen.status, chosen.err) == (0, "1 case, all as expected\n")
 
 
 def test_a_number_is_told_from_a_text_that_spells_it(run: Run, cases: Path):
