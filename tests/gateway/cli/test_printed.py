@@ -96,7 +96,7 @@ class Reconciler:
     """Finds nothing since a time, at a low rate what is repaired, and otherwise all that may differ."""
 
     def __init__(self, _: object, *, repair: bool, since: datetime | None, rate: float, **given: Any) -> None:
-        sums = {"running_in_store": 1204, "running_in_temporal": 1200, "ended_in_temporal": 3}
+        sums: dict[str, Any] = {"running_in_store": 1204, "running_in_temporal": 1200, "ended_in_temporal": 3}
         self._result = Reconciliation(namespace="default", repair=repair, since=START, **sums)
         lost = samples.LOST.model_copy(update={"repaired": repair})
         every = (lost, samples.LOST, samples.UNADMITTED, samples.UNREADABLE)
