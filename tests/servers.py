@@ -1,13 +1,15 @@
-"""The programs that tests start, which come with the packages of the group `test`, and ports for their servers."""
+"""The programs that tests start or load, most of which come with the group `test`, and ports for their servers."""
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import os
 import shutil
 import socket
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Final
 
 import pytest
@@ -29,7 +31,7 @@ def reserved_port() -> int:
         return port
 
 
-def _find(name: str) -> Path:
+def find(name: str) -> Path:
     beside = Path(sys.executable).with_name(name)
     found = str(beside) if beside.exists() else shutil.which(name)
     if found is None:
@@ -38,4 +40,14 @@ def _find(name: str) -> Path:
 
 
 def time_skipping_server() -> Path:
-    return _find("temporal-test-server")
+    return find("temporal-test-server")
+
+
+def load(path: Path) -> ModuleType:
+    """Load a program that is no module of a package."""
+    spec = importlib.util.spec_from_file_location(f"loaded_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module

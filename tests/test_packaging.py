@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
 import shutil
@@ -14,7 +13,6 @@ import zipfile
 from collections import Counter
 from importlib.metadata import PackageNotFoundError, distributions
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -23,6 +21,7 @@ from packaging.utils import canonicalize_name
 
 import worker
 from runtime import version
+from tests.servers import load
 
 ROOT = Path(__file__).parent.parent
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
@@ -32,17 +31,7 @@ UV: dict[str, Any] = PYPROJECT["tool"]["uv"]
 GROUPS: dict[str, list[str | dict[str, str]]] = PYPROJECT["dependency-groups"]
 
 
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("deploy_pins", ROOT / "deploy" / "pins.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-pins = _load()
+pins = load(ROOT / "deploy" / "pins.py")
 
 
 def versions(text: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ from runtime.local.devserver import DYNAMIC_CONFIG
 from runtime.process import http_server
 from runtime.settings import Settings
 from runtime.telemetry import telemetry
+from tests.servers import find
 from worker import DRAIN, ENDING, PLATFORM
 
 ROOT = Path(__file__).parent.parent.parent
@@ -91,10 +92,7 @@ def test_the_search_attributes_are_those_of_the_code() -> None:
 
 
 def test_temporal_is_the_release_that_is_tested_against() -> None:
-    program = Path(sys.executable).with_name("temporal")
-    if not program.exists():
-        pytest.skip("the local server is not installed: it comes with the group local")
-    said = subprocess.run([str(program), "--version"], check=True, capture_output=True, encoding="utf-8").stdout
+    said = subprocess.run([find("temporal"), "--version"], check=True, capture_output=True, encoding="utf-8").stdout
     server, ui = re.findall(r"(?:Server|UI) ([\d.]+)", said)
     images = {name: SERVICES[name]["image"].rpartition(":")[2] for name in SERVICES if name.startswith("temporal")}
     assert images == {"temporal": server, "temporal-schema": server, "temporal-init": server, "temporal-ui": ui}

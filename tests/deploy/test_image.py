@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runtime.settings import Settings
+from tests.servers import find
 from worker import main
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,11 +27,7 @@ def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[s
 
 
 def test_hadolint_finds_nothing() -> None:
-    beside = Path(sys.executable).with_name("hadolint")
-    program = str(beside) if beside.exists() else shutil.which("hadolint")
-    if program is None:
-        pytest.skip("hadolint is not installed: it comes with the group test")
-    done = run(program, "--no-color", "--failure-threshold", "style", DOCKERFILE)
+    done = run(find("hadolint"), "--no-color", "--failure-threshold", "style", DOCKERFILE)
     assert (done.stdout, done.returncode) == ("", 0)
 
 

@@ -9,9 +9,7 @@ from __future__ import annotations
 import functools
 import json
 import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -36,6 +34,7 @@ from runtime.settings import Settings
 from runtime.telemetry import telemetry
 from runtime.watched_file import PoliciesFile
 from tests.documents import COMMAND, DOCS, DRAWN, RULES
+from tests.servers import find
 from worker import DRAIN, PLATFORM
 
 Object = dict[str, Any]
@@ -69,13 +68,8 @@ FILES = set(re.findall(r"\b(?:SCENARIO|TEMPORAL|OTEL|PG)[A-Z_]*\b", ENTRYPOINT))
 @functools.cache
 def rendered(overlay: str) -> Objects:
     """What an overlay puts into a cluster; made once a process."""
-    beside = Path(sys.executable).with_name("kubectl")
-    program = str(beside) if beside.exists() else shutil.which("kubectl")
-    if program is None:
-        pytest.skip("kubectl is not installed: it comes with the group test")
-    done = subprocess.run(
-        [program, "kustomize", str(KUBERNETES / "overlays" / overlay)], capture_output=True, encoding="utf-8"
-    )
+    command = [find("kubectl"), "kustomize", KUBERNETES / "overlays" / overlay]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8")
     assert (done.returncode, done.stderr) == (0, "")
     return tuple(yaml.load_all(done.stdout, yaml.CSafeLoader))
 

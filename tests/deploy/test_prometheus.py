@@ -6,7 +6,6 @@ import importlib.util
 import itertools
 import os
 import re
-import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.deploy.expressions import ALERTS, DASHBOARD, GROUPS, RECORDS, RULES, 
 from tests.docs.test_names import anchors
 from tests.documents import DOCS
 from tests.factories import present
+from tests.servers import find
 
 FOLDER: Final = RULES.parent
 TESTS: Final = sorted(FOLDER.glob("*_test.yaml"))
@@ -43,12 +43,11 @@ def tried() -> list[dict[str, Any]]:
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    program = shutil.which("promtool")
-    if program is None:
-        pytest.skip("the program 'promtool' is not installed: it comes with Debian's package prometheus")
     # It is short-lived: collecting its garbage would take a third of its time.
     environ = {**os.environ, "GOGC": "400"}
-    return subprocess.run([program, *map(str, arguments)], env=environ, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [find("promtool"), *map(str, arguments)], env=environ, capture_output=True, text=True, timeout=120
+    )
 
 
 def asked(expression: str) -> set[str]:

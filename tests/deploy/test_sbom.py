@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from packaging.markers import Marker
 
-from tests.factories import present
+from tests.servers import load
 
 ROOT = Path(__file__).parent.parent.parent
 IMAGE = {
@@ -25,15 +23,7 @@ IMAGE = {
 }
 
 
-def load(name: str) -> ModuleType:
-    spec = present(importlib.util.spec_from_file_location(f"deploy_{name}", ROOT / "deploy" / f"{name}.py"))
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-sbom = load("sbom")
+sbom = load(ROOT / "deploy" / "sbom.py")
 LISTED: dict[str, Any] = json.loads(sbom.SBOM.read_text(encoding="utf-8"))
 COMPONENTS: list[dict[str, Any]] = LISTED["components"]
 AGAIN = "run deploy/sbom.py: requirements.lock has changed"

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from io import StringIO
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
 import httpx
 import pytest
@@ -30,6 +31,7 @@ from temporalio.client import Client, Interceptor
 from activities.dependencies import WorkerServices
 from activities.webhook.route import Diverted, Routes
 from gateway.api.authentication import Keys
+from gateway.cli import program
 from gateway.client import ScenarioClient
 from gateway.codec import PREFIX, application
 from gateway.serving import Front, Parts, parts_of
@@ -48,10 +50,9 @@ from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
 from tests import factories
 from tests.fakes import Ran
-from tests.replay.record import DELETES_SOON
+from tests.replay.record import DELETES_SOON, until
 from worker import running_workers, services, workers
 
-T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[2]
 SENDER = "Shop <shop@example.com>"
 KEYS = base64.b64encode(b"k" * 32).decode()
@@ -266,13 +267,6 @@ async def process(*command: str, log: Path, environ: Mapping[str, str], cwd: Pat
         await started.wait()
 
 
-async def until(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], object] = bool, *, within: float = 60.0) -> T:
-    async with asyncio.timeout(within):
-        while not wanted(found := await ask()):
-            await asyncio.sleep(0.05)
-    return found
-
-
 async def until_state(client: ScenarioClient, journey: str, *states: str) -> str | None:
     return (await until(lambda: client.show(journey), lambda shown: shown.state in states)).state
 
@@ -375,6 +369,14 @@ async def api(client: ScenarioClient) -> AsyncGenerator[Api]:
 
 def entry(scenario: str, contact: object = 1, **more: Any) -> dict[str, Any]:
     return {"scenario": scenario, "contact": {"id": contact, **more}, "trigger": {"type": "segment"}}
+
+
+def command(*arguments: str) -> Ran:
+    """Run our command line in this process."""
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        status = program.run(arguments)
+    return Ran(status, out.getvalue(), err.getvalue())
 
 
 Command = Callable[..., Awaitable[Ran]]

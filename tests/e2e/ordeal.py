@@ -23,8 +23,8 @@ from runtime.local.receiver import Inbox
 from runtime.store import Store
 from scenario.words import Operation
 from tests.e2e import planted
-from tests.e2e.conftest import SENDER, Server, add_key, environment, publish, sealing, until
-from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, command, process
+from tests.e2e.conftest import SENDER, Server, add_key, command, environment, publish, sealing, until
+from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, process
 from tests.servers import reserved_port
 
 BOOK = """
@@ -176,8 +176,9 @@ class Place:
 
     async def run(self, *arguments: str, fails: bool = False) -> bytes:
         name = f"command {' '.join(arguments[:2])}"
-        status, out = await asyncio.to_thread(command, *arguments)
-        assert bool(status) is fails, (arguments, out.decode())
+        ran = await asyncio.to_thread(command, *arguments)
+        assert bool(ran.status) is fails, (arguments, ran)
+        out = (ran.out + ran.err).encode()
         self.said[name] = self.said.get(name, b"") + out
         return out
 

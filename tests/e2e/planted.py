@@ -10,9 +10,8 @@ import ssl
 import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from io import StringIO
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import quote
@@ -21,7 +20,6 @@ import httpx
 import trustme
 from aiohttp import web
 
-from gateway.cli import program
 from tests.e2e.conftest import ROOT
 
 
@@ -194,13 +192,6 @@ async def process(module: str, log: Path, environ: Mapping[str, str], *arguments
         if running.returncode is None:
             running.terminate()
         await running.wait()
-
-
-def command(*arguments: str) -> tuple[int, bytes]:
-    said = StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
-        status = program.run(arguments)
-    return status, said.getvalue().encode()
 
 
 async def call_back(address: str, token: str) -> bytes:

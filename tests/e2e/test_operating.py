@@ -5,9 +5,7 @@ import os
 import re
 import shlex
 from collections.abc import Awaitable, Callable
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
-from io import StringIO
 from pathlib import Path
 from typing import Any, cast
 
@@ -15,7 +13,6 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.cli import program
 from gateway.client import Entered, ScenarioClient
 from gateway.errors import NotEntered
 from runtime.local.receiver import Receiver
@@ -26,6 +23,7 @@ from tests.e2e.conftest import (
     Server,
     Stand,
     Stands,
+    command,
     entry,
     environment,
     outcomes,
@@ -61,15 +59,9 @@ def scenario(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("SCENARIO_STORE", f"sqlite+aiosqlite:///{tmp_path / 'store.db'}")
     monkeypatch.setenv("LOGNAME", "ann")
 
-    def ran(*arguments: str) -> Ran:
-        out, err = StringIO(), StringIO()
-        with redirect_stdout(out), redirect_stderr(err):
-            status = program.run(arguments)
-        return Ran(status, out.getvalue(), err.getvalue())
-
     async def run(*arguments: str) -> Ran:
         async with asyncio.timeout(60):
-            return await asyncio.to_thread(ran, *arguments)
+            return await asyncio.to_thread(command, *arguments)
 
     return run
 
@@ -205,8 +197,10 @@ async def test_the_documented_commands_of_temporal_take_effect_during_a_back_off
         for verb in verbs:
             commands = documented("run/retrying.md", f"temporal activity {verb}")
             [words] = {tuple(words) for words in commands if by in words}
-            command = partial(temporal, *(given.get(word, word) for word in words[1:]))
-            ran = await until(command, lambda ran: "is reached" not in ran.err)  # a namespace has one batch at a time
+            given_words = partial(temporal, *(given.get(word, word) for word in words[1:]))
+            ran = await until(
+                given_words, lambda ran: "is reached" not in ran.err
+            )  # a namespace has one batch at a time
             assert (ran.status, ran.err) == (0, "")
         await until_received(standing.receiver, f"/{name}.example.com", 2)
         if verbs == ("update-options",):  # the third attempt comes soon too

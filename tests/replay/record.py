@@ -178,8 +178,10 @@ class Recorder:
         await self.save(f"{name}-2", self.newest(handle))
 
 
-async def until(ask: Callable[[], Awaitable[T]], ready: Callable[[T], object] = bool, *, pause: float = 0.1) -> T:
-    async with asyncio.timeout(60):
+async def until(
+    ask: Callable[[], Awaitable[T]], ready: Callable[[T], object] = bool, *, within: float = 60.0, pause: float = 0.05
+) -> T:
+    async with asyncio.timeout(within):
         while not ready(answer := await ask()):
             await asyncio.sleep(pause)
     return answer

@@ -40,26 +40,13 @@ NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 WHERE = ("crm", "vip-buyers")
 DESTINATIONS = """\
 destinations:
-  crm:
-    url: {url}
-    audiences: {{preset: generic, size: 3}}
-    breaker: off
-    allow_private: true
-    allow_http: true
-    ports: [{port}]
+  crm: {{url: {url}, audiences: {{preset: generic, size: 3}}, breaker: off, {access}}}
   ads:
-    url: {url}
-    audiences: {{preset: google, account: "1", terms_of_service: accepted, ids: {{vip: "9"}}, validate_only: true}}
-    allow_private: true
-    allow_http: true
-    ports: [{port}]
-  social:
-    url: {url}
-    audiences: {{preset: meta, ids: {{vip: "9"}}}}
-    allow_private: true
-    allow_http: true
-    ports: [{port}]
+    {{url: {url}, audiences: {{preset: google, account: "1", terms_of_service: accepted, ids: {{vip: "9"}},
+    validate_only: true}}, {access}}}
+  social: {{url: {url}, audiences: {{preset: meta, ids: {{vip: "9"}}}}, {access}}}
 """
+ACCESS = "allow_private: true, allow_http: true, ports: [{}]"
 
 
 def refusing(*ids: str) -> Behaviour:
@@ -119,7 +106,7 @@ async def crm(
     async with receiver(*script) as there, Transport() as transport:
         store.sealing = Keyring(store, KeyWrapping([b"k" * 32]))
         file = tmp_path / "destinations.yaml"
-        file.write_text(DESTINATIONS.format(url=there.url("/audiences"), port=there.port))
+        file.write_text(DESTINATIONS.format(url=there.url("/audiences"), access=ACCESS.format(there.port)))
         book = MembershipBook(store)
         given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "memberships": book}
         activities = AudienceActivities(
