@@ -16,25 +16,16 @@ from runtime.encryption.keyring import Keyring
 from runtime.store import Closure, Store
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION
-from scenario.check.check import check
 from scenario.errors import ScenarioError
 from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
 from tests.measured import Measured
-
-SCENARIO = """
-scenario: welcome
-trigger: segment
-steps:
-  - sms: first
-    text: hi
-"""
+from tests.scenarios import scenario_of, scenario_text
 
 
 async def admit(store: Store, row: Mapping[str, Any], closure: Closure | None = None) -> AdmissionResult:
-    scenario = check(SCENARIO, file="a.yaml").scenario
-    assert scenario is not None
+    scenario = scenario_of(scenario_text("{sms: first, text: hi}", name="welcome", trigger="segment"))
     content, plan = document(scenario), dump_plan(compile_plan(scenario))
     plan["steps"]["first"] |= row
     await store.publish("welcome", content, plan, digest(content))

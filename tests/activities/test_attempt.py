@@ -49,6 +49,7 @@ from tests.measured import Measured
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = delivery("thanks", now="2026-03-02T12:00:00+00:00", on_unknown="hold", room=0)
 RETRY = replace(HOLD, on_unknown="retry")
+Block = Callable[[OpenAttempt], Any]
 
 
 class Broken(Rows):
@@ -115,7 +116,7 @@ class Stage:
     async def run(
         self,
         delivery: Delivery,
-        block: Callable[[OpenAttempt], Any],
+        block: Block,
         log: Rows | None = None,
         unrendered: str = "",
         gate: Gate | None = None,
@@ -140,31 +141,42 @@ class Stage:
             error = raised
         return sent, error, rows[0] if rows else None  # type: ignore[return-value]
 
-    async def refused(
-        self, delivery: Delivery, block: Callable[[OpenAttempt], Any], **more: Any
-    ) -> tuple[Failure, ApplicationError, Attempt]:
+    async def refused(self, delivery: Delivery, block: Block, **more: Any) -> tuple[Failure, ApplicationError, Attempt]:
         _, error, row = await self.run(delivery, block, **more)
         assert isinstance(error, ApplicationError), error
         failure = present(failure_of(error))
         return failure, error, row
 
 
-def answered(answer: Backoff | Defer | Hold | Skip) -> Callable[[OpenAttempt], Any]:
-    def block(attempt: OpenAttempt) -> None:
-        attempt.obey(answer)
-
-    return block
+def answered(answer: Backoff | Defer | Hold | Skip) -> Block:
+    return lambda attempt: attempt.obey(answer)
 
 
-def put_off(seconds: float, word: str = "breaker_open") -> Callable[[OpenAttempt], Any]:
+def put_off(seconds: float, word: str = "breaker_open") -> Block:
     return answered(Backoff(timedelta(seconds=seconds), "wax is down", "it waits", word))
 
 
-def judged(outcome: Outcome, asked: int | None = None) -> Callable[[OpenAttempt], Any]:
+def failing_with(make: Callable[[OpenAttempt], BaseException]) -> Block:
     def block(attempt: OpenAttempt) -> None:
-        raise attempt.failed(Judgement(Verdict(outcome, "busy"), "It did not work", asked))
+        raise make(attempt)
 
     return block
+
+
+def raising(error: BaseException) -> Block:
+    return failing_with(lambda _: error)
+
+
+def judged(outcome: Outcome, asked: int | None = None) -> Block:
+    return failing_with(lambda one: one.failed(Judgement(Verdict(outcome, "busy"), "It did not work", asked)))
+
+
+def putting_off(delay: timedelta) -> Block:
+    return failing_with(lambda one: one.uncounted("It has to wait", "busy", delay=delay))
+
+
+def unsent(word: str) -> Block:
+    return failing_with(lambda one: one.not_sent("It was not sent", word))
 
 
 async def sending(attempt: OpenAttempt) -> None:
@@ -180,13 +192,6 @@ def stage() -> Stage:
     return Stage()
 
 
-def raising(error: BaseException) -> Callable[[OpenAttempt], Any]:
-    def block(_: OpenAttempt) -> None:
-        raise error
-
-    return block
-
-
 async def asking(attempt: OpenAttempt) -> None:
     await attempt.may_leave("+33612345678")
     attempt.delivered(201)
@@ -194,20 +199,13 @@ async def asking(attempt: OpenAttempt) -> None:
 
 def failing(
     kind: FailureKind, sending: bool = True, *, unknown: bool = False, error: str | None = None, **details: Any
-) -> Callable[[OpenAttempt], Any]:
+) -> Block:
     async def block(attempt: OpenAttempt) -> None:
         if sending:
             await attempt.sending()
         if kind is FailureKind.RETRY:
             raise attempt.failed(Judgement(Verdict(Outcome.RETRY, error or "", unknown), "It did not work"), **details)
         raise attempt.failure(kind, "It did not work", unknown=unknown, error=error, **details)
-
-    return block
-
-
-def putting_off(delay: timedelta) -> Callable[[OpenAttempt], Any]:
-    def block(attempt: OpenAttempt) -> None:
-        raise attempt.uncounted("It has to wait", "busy", delay=delay)
 
     return block
 
@@ -468,7 +466,7 @@ class TestAnAttemptThatSendsNothing:
         ],
     )
     async def test_has_a_last_chance_before_the_deadline(
-        self, recent: Stage, block: Callable[[OpenAttempt], Any], left: float, delay: float | None
+        self, recent: Stage, block: Block, left: float, delay: float | None
     ):
         deadline = timedelta(days=3)
         recent.schedule(deadline - timedelta(seconds=left), schedule_to_close_timeout=deadline + timedelta(seconds=18))
@@ -621,7 +619,7 @@ class TestAWorkerThatIsLostWhileSending:
         ],
     )
     async def test_keeps_a_mark_while_something_is_uncertain(
-        self, stage: Stage, before: list[Any], delivery: Delivery, block: Callable[[OpenAttempt], Any], left: list[Any]
+        self, stage: Stage, before: list[Any], delivery: Delivery, block: Block, left: list[Any]
     ):
         # Nothing may be on its way to the server while the mark is: which of them came last would be chance.
         stage.change(heartbeat_details=before)
@@ -754,20 +752,6 @@ class TestWhetherItMayLeave:
     def first(self, stage: Stage) -> None:
         stage.schedule(attempt=1)
 
-    @pytest.mark.parametrize(
-        ("answer", "wanted"),
-        [
-            (None, Sent(attempt=1, status=201)),
-            (Skip("it is not wanted", "suppressed"), Sent(attempt=1, outcome="skipped", reason="it is not wanted")),
-        ],
-    )
-    async def test_it_leaves_or_the_step_is_skipped(self, stage: Stage, answer: Ruling, wanted: Sent) -> None:
-        gate = Gate(answer)
-        sent, _, _ = await stage.run(RETRY, asking, gate=gate)
-        assert sent == wanted
-        [message] = gate.messages
-        assert (message.delivery.id, message.channel, message.address) == (RETRY.id, SMS, "+33612345678")
-
     async def test_a_cap_may_hold_it_for_a_person(self, stage: Stage) -> None:
         gate = Gate(Hold("capped by week: 4 in 7d, next Thu 10:02"))
         _, error, _ = await stage.refused(RETRY, asking, gate=gate)
@@ -806,7 +790,7 @@ class TestWhatTheGateIsToldAtTheEnd:
         ],
     )
     async def test_only_what_makes_a_difference(
-        self, stage: Stage, ends: Callable[[OpenAttempt], Any] | None, sending: bool, told: list[bool]
+        self, stage: Stage, ends: Block | None, sending: bool, told: list[bool]
     ) -> None:
         async def block(attempt: OpenAttempt) -> None:
             await attempt.may_leave()
@@ -844,7 +828,7 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
     BOUNCE, NEVER = AddressVerdict("bounce", "550 5.1.1"), Skip("the address has bounced", "suppressed")
 
     @staticmethod
-    def answered(outcome: Outcome, against: AddressVerdict | None) -> Callable[[OpenAttempt], Any]:
+    def answered(outcome: Outcome, against: AddressVerdict | None) -> Block:
         async def block(attempt: OpenAttempt) -> None:
             await attempt.may_leave("zoe@example.com")
             judgement = Judgement(Verdict(outcome, "", against=against), "mail.example answered 550")
@@ -884,14 +868,7 @@ class TestWhatTheReceiverSaysAgainstTheAddress:
         assert (failure.kind, len(gate.verdicts)) == (kind, told)
 
 
-def unsent(word: str) -> Callable[[OpenAttempt], Any]:
-    def block(attempt: OpenAttempt) -> None:
-        raise attempt.not_sent("It was not sent", word)
-
-    return block
-
-
-DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
+DELAYS: list[tuple[int, Block, bool | None]] = [
     (1, failing(FailureKind.RETRY), True),
     (2, failing(FailureKind.RETRY), True),
     (2, put_off(1), True),
@@ -907,7 +884,7 @@ DELAYS: list[tuple[int, Callable[[OpenAttempt], Any], bool | None]] = [
 
 @pytest.mark.parametrize(("number", "block", "failed"), DELAYS)
 async def test_a_journey_learns_that_its_delivery_is_tried_again(
-    stage: Stage, number: int, block: Callable[[OpenAttempt], Any], failed: bool | None
+    stage: Stage, number: int, block: Block, failed: bool | None
 ) -> None:
     stage.schedule(attempt=number, activity_id="thanks")
     await stage.run(replace(RETRY, decided=7.5), block)
@@ -931,7 +908,7 @@ LATER = datetime(2100, 3, 2, 12, 0, tzinfo=UTC)
 FIRST = delivery("thanks", now=LATER.isoformat(timespec="seconds"))
 
 
-async def measure(block: Callable[[OpenAttempt], Any], delivery: Delivery = FIRST, **info: Any) -> Measured:
+async def measure(block: Block, delivery: Delivery = FIRST, **info: Any) -> Measured:
     stage = Stage()
     policy = RetryPolicy(initial_interval=timedelta(seconds=1))
     stage.change(**{"scheduled_time": LATER, "started_time": LATER, "attempt": 1, "retry_policy": policy, **info})
@@ -954,7 +931,7 @@ async def measure(block: Callable[[OpenAttempt], Any], delivery: Delivery = FIRS
     ],
 )
 async def test_attempts_are_counted_by_how_they_ended_and_what_is_turned_away_is_none(
-    block: Callable[[OpenAttempt], Any], number: int, series: tuple[str, str] | None
+    block: Block, number: int, series: tuple[str, str] | None
 ):
     measured = await measure(block, attempt=number)
     assert measured.of(ATTEMPTS) == ({("sms", "twilio", *series): (1, 1)} if series else {})

@@ -25,11 +25,11 @@ from activities.outcome import Outcome
 from activities.webhook.destinations.form import AudiencesForm, ConsentForm
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct
-from gateway.publishing import publish
 from runtime.store import Store
 from scenario.errors import Aborted, NotConfigured
 from scenario.model.batch import ItemResults
 from scenario.policies.policies import Policies
+from tests.factories import publish
 from tests.fakes import Marks, Rows, worker_context
 
 META = AudiencesForm(preset="meta", ids={"vip-buyers": "238"})
@@ -222,10 +222,9 @@ Change = Callable[..., Awaitable[Sent]]
 
 @pytest.fixture
 async def change(store: Store, tmp_path: Path) -> Change:
-    scenario, destinations = tmp_path / "vip.yaml", tmp_path / "destinations.yaml"
-    scenario.write_text(SCENARIO)
+    destinations = tmp_path / "destinations.yaml"
     destinations.write_text(DESTINATIONS)
-    await publish(scenario, store)
+    await publish(store, SCENARIO)
     content = Content(store)
     gate = PolicyGate(content, store, lambda: Policies.model_validate(POLICIES), None)
     given = {"routes": Direct(DestinationsFile(destinations)), "memberships": MembershipBook(store)}

@@ -13,11 +13,11 @@ from activities.content import Content, UnknownVersion
 from activities.interface import Adoption, Renewal, StepVersion, StepVersionRequest
 from activities.renewal import Renewals
 from runtime.store import AdmissionRequest, Store
-from scenario.check.check import check
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.migration import Place
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
+from tests.scenarios import scenario_of, scenario_text
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,8 @@ class Version:
 
 
 def version(number: int, *steps: str) -> Version:
-    text = "scenario: welcome\ntrigger: segment\nsteps:\n" + "".join(f"  - {step}\n" for step in steps)
-    checked = check(text, file="a.yaml").scenario
-    assert checked is not None
-    return Version("welcome", number, document(checked), dump_plan(compile_plan(checked)))
+    made = scenario_of(scenario_text(*steps, name="welcome", trigger="segment"))
+    return Version("welcome", number, document(made), dump_plan(compile_plan(made)))
 
 
 @dataclass

@@ -27,11 +27,7 @@ from activities.interface import Delivery, Sent
 from activities.webhook.destinations.reading import DestinationsFile
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem
-from scenario.check.check import check
-from scenario.model.document import document
-from scenario.plan.compile import compile_plan
-from scenario.plan.plan import dump_plan
-from tests.factories import stored_campaign
+from tests.factories import publish, stored_campaign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 HOOK = {"webhook": "hook", "url": "https://hooks.example.com/", "body": {"id": "{{ contact.id }}"}}
@@ -63,9 +59,7 @@ class Setup:
 
 
 async def prepared(store: Store, monkeypatch: pytest.MonkeyPatch, turned_away: set[str], **hook: Any) -> Setup:
-    checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": [HOOK | hook]}))
-    assert checked.scenario is not None
-    await store.publish("sale", document(checked.scenario), dump_plan(compile_plan(checked.scenario)), "digest")
+    await publish(store, json.dumps({"scenario": "sale", "trigger": "segment", "steps": [HOOK | hook]}))
     client: Any = SimpleNamespace(namespace="default", data_converter=DataConverter.default)
     await store.add_campaign(stored_campaign("advent", scenario="sale", rate=100.0, created_at=NOW, gear="blast"))
     items: list[CampaignItem] = []

@@ -14,9 +14,9 @@ from activities.blast.line import CampaignLine, Course
 from activities.channel_registry import WEBHOOK, Channel
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
-from scenario.check.check import check
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from tests.scenarios import scenario_of
 from workflows.state import State
 
 ENTERED = datetime(2026, 3, 2, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -52,11 +52,10 @@ def line(
     sender: Answers, pauses: list[tuple[float, str]] | None = None, *, vip: bool = True, **hook: Any
 ) -> CampaignLine:
     steps = [{**STEPS[0], "then": [{**STEPS[0]["then"][0], **hook}]}]
-    checked = check(json.dumps({"scenario": "sale", "trigger": "segment", "steps": steps}))
-    assert checked.scenario is not None
+    scenario = scenario_of(json.dumps({"scenario": "sale", "trigger": "segment", "steps": steps}))
     course = Course(
         scenario="sale@3",
-        plan=compile_plan(checked.scenario),
+        plan=compile_plan(scenario),
         info=ActivityEnvironment.default_info(),
         sender=sender,
         adjust=lambda row: row,

@@ -8,7 +8,7 @@ from activities.email.message import Envelope, render
 from activities.email.sandbox import TOO_MUCH
 from activities.email.settings import Senders
 from scenario.errors import TemplateError
-from scenario.mail_limits import MAX_NESTING, MAX_PART, MAX_SUBJECT
+from scenario.mail_limits import MAX_NESTING, MAX_PART
 from scenario.recipients import Mailbox
 from scenario.steps.email import Email
 from tests.factories import delivery
@@ -16,7 +16,6 @@ from tests.factories import delivery
 STYLE = "<style>p{color:red}</style>"
 DEEP = f"the e-mail's html: elements are nested more than {MAX_NESTING} levels deep: is one not closed?"
 MUCH = f"the e-mail's html: {TOO_MUCH}"
-LARGE = f"the e-mail's html: it has more than {MAX_PART:,} characters"
 
 
 def repeated(unit: str, size: int = 200_000) -> str:
@@ -77,17 +76,8 @@ HTML: Final[dict[str, tuple[str, str | None]]] = {
 MAILS: Final[dict[str, tuple[dict[str, Any], str | None]]] = {
     **{f"{name}, in data": ({"html": "{{ html | safe }}"}, reason) for name, (_, reason) in HTML.items()},
     # name: parts of the step, made of the data `long` (240,000 characters); the reason that it is refused for
-    "a subject too long": (
-        {"subject": "{{ long }}"},
-        f"the e-mail's subject: it has more than {MAX_SUBJECT:,} characters",
-    ),
     "a subject of another script": ({"subject": "{{ long | slice: 0, 8000 }}"}, None),
-    "a text too long": (
-        {"text": "{{ long }}{{ long }}{{ long }}"},
-        f"the e-mail's text: it has more than {MAX_PART:,} characters",
-    ),
     "a text of breaks": ({"html": None, "text": "{{ breaks }}{{ breaks }}"}, None),
-    "an HTML too long": ({"html": "{{ long }}{{ long }}{{ long }}"}, LARGE),
     "elements nested by an author": ({"html": STYLE + "<div>" * 3_000}, DEEP),
     "elements nested by a loop": ({"html": STYLE + "{% for i in (1..3000) %}<div>{% endfor %}"}, DEEP),
 }

@@ -51,18 +51,6 @@ async def test_a_delivery_takes_a_place_until_none_is_left(store: Store) -> None
 
 
 @both
-async def test_a_refused_delivery_gets_the_place_at_the_moment_it_was_told(store: Store) -> None:
-    caps = [cap(1, "day", name="day"), cap(2, "7d")]
-    await store.claim(claim("msg_1"), caps, PARIS)
-    found = await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, PARIS)
-    assert found == Full("day", 1, "day", datetime(2026, 3, 3, 23, tzinfo=UTC))
-    assert found is not None
-    early = await store.claim(claim("msg_2", claimed_at=found.free - datetime.resolution), caps, PARIS)
-    assert early == found
-    assert await store.claim(claim("msg_2", claimed_at=found.free), caps, PARIS) is None
-
-
-@both
 async def test_a_delivery_that_asks_again_keeps_its_place_and_counts_once(store: Store, another: Store) -> None:
     caps = [cap(1, "day")]
     asked = (one.claim(claim("msg_1"), caps, UTC) for one in (store, another) for _ in range(5))

@@ -52,15 +52,6 @@ async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(s
     assert len(await store.entries()) == 3
 
 
-@both
-async def test_too_soon_says_when_it_will_not_be(store: Store) -> None:
-    await store.admit(asking())
-    await store.depart("welcome/7", "run-1", "finished", None, NOW + HOUR)
-    second = asking("run-2", again=24 * HOUR, now=NOW + 23 * HOUR)
-    assert await store.admit(second) == AlreadyEntered("too_soon", "welcome/7", "run-1", NOW, until=NOW + 24 * HOUR)
-    assert await store.admit(replace(second, now=NOW + 24 * HOUR)) == AdmittedRun(1, 2, NOW + 24 * HOUR)
-
-
 async def test_another_contact_key_or_scenario_is_another_entry(store: Store) -> None:
     first = asking(key="A1", again="never")
     others = [

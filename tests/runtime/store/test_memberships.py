@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from runtime.store import Store
 from runtime.store.memberships import Membership
@@ -14,31 +15,14 @@ NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)
 VIP = ("meta", "vip")
 
 
-def membership(
-    contact: str,
-    *,
-    minutes: int = 0,
-    digest: str = "d",
-    wanted: bool = True,
-    email: str | None = None,
-    phone: str | None = None,
-) -> Membership:
-    return Membership(
-        id=f"id-{contact}",
-        destination="meta",
-        audience="vip",
-        contact_id=contact,
-        wanted=wanted,
-        wanted_at=NOW + timedelta(minutes=minutes),
-        member=f"member-{contact}-{digest}",
-        digest=digest,
-        email=email,
-        phone=phone,
-    )
+def membership(contact: str, *, minutes: int = 0, digest: str = "d", **given: Any) -> Membership:
+    defaults: dict[str, Any] = {"id": f"id-{contact}", "destination": "meta", "audience": "vip", "contact_id": contact}
+    defaults |= {"wanted": True, "member": f"member-{contact}-{digest}", "email": None, "phone": None}
+    return Membership(wanted_at=NOW + timedelta(minutes=minutes), digest=digest, **{**defaults, **given})
 
 
 def gone(contact: str, *, minutes: int = 0) -> Membership:
-    return replace(membership(contact, minutes=minutes, digest="", wanted=False), id=f"gone-{contact}", member="")
+    return membership(contact, minutes=minutes, digest="", wanted=False, id=f"gone-{contact}", member="")
 
 
 async def sync(store: Store, batch: str) -> None:

@@ -36,17 +36,6 @@ async def counted(store: Store, journey: str) -> int:
     return (await store._database.read(statement))[0]["counted_passages"]  # pyright: ignore[reportPrivateUsage]
 
 
-@both
-async def test_a_longer_report_counts_only_what_is_new(store: Store) -> None:
-    journey = await admitted(store)
-    await store.count_passages(journey, "r", 0, passages("mail", "wait"))
-    await store.count_passages(journey, "r", 0, passages("mail", "wait", "sms"))
-    await store.count_passages(journey, "r", 2, passages("sms", "last"))
-    assert await seen(store) == {"mail": 1, "wait": 1, "sms": 1, "last": 1}
-    await store.count_passages(journey, "r", 1, passages("wait"))
-    assert await counted(store, journey) == 4
-
-
 async def test_what_was_not_told_or_not_admitted_is_left_out(store: Store) -> None:
     journey = await admitted(store)
     for name, run, steps in (("nobody", "r", ["mail"]), (journey, "another", ["mail"]), (journey, "r", [])):
