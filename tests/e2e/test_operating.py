@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import shlex
-from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -241,8 +240,8 @@ def retuned(name: str, limit: int, longest: str) -> str:
 
 
 async def retune(entered: Entered, retry: dict[str, Any]) -> dict[str, Any]:
-    execute = cast("Callable[..., Awaitable[dict[str, Any]]]", entered.handle.execute_update)  # pyright: ignore[reportUnknownMemberType]
-    return await execute("retune", {"operator": "ann", "reason": "incident 42", "retry": retry})
+    argument = {"operator": "ann", "reason": "incident 42", "retry": retry}
+    return await cast("Any", entered.handle).execute_update("retune", argument)
 
 
 class Asking(Receiver):

@@ -6,7 +6,6 @@ import asyncio
 import atexit
 import contextlib
 import itertools
-import socket
 import subprocess
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -67,7 +66,7 @@ from scenario.model.document import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.scenarios import scenario_of
-from tests.servers import time_skipping_server
+from tests.servers import reserved_port, time_skipping_server
 from tests.updates import until_admitted
 from workflows.journey import Enter, Journey, UnknownWorkflow
 
@@ -420,7 +419,7 @@ def slow_look_up(monkeypatch: pytest.MonkeyPatch) -> SlowLookUp:
 
 
 def _start(port: int) -> subprocess.Popen[bytes]:
-    command = [str(time_skipping_server()), str(port)]
+    command = [time_skipping_server(), str(port)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -445,9 +444,7 @@ class SharedServer:
     async def connect(self, namespace: str) -> Client:
         """Start the server unless it runs. Return a client of a namespace."""
         if self._process is None:
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                self._port = free.getsockname()[1]
+            self._port = reserved_port()
             self._process = _start(self._port)
             client = await self._patiently(namespace)
             names = {key.name: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD for key in ALL}

@@ -34,19 +34,22 @@ async def publish_gate(stage: Stage, again: str = "always", step: str = "exit: i
     await stage.publish(GATE.replace("AGAIN", again).replace("STEP", step))
 
 
-def order(number: str = "A1", price: object = 30) -> dict[str, Any]:
-    return {"type": "order", "order": {"external_id": number, "total_price": price}}
+def order(price: object = 30) -> dict[str, Any]:
+    return {"type": "order", "order": {"external_id": "A1", "total_price": price}}
 
 
-async def enter(stage: Stage, number: str = "A1", **more: Any) -> dict[str, Any]:
-    contact = {"id": 7}
-    identifier = more.pop("identifier", f"gate/7/{number}")
-    return await stage.run("gate", more.pop("trigger", order(number)), contact=contact, identifier=identifier, **more)
+def entry(price: object = 30, contact: Any = 7, **more: Any) -> dict[str, Any]:
+    return {"scenario": "gate", "contact": {"id": contact}, "trigger": order(price), **more}
+
+
+async def begin(stage: Stage, argument: Any) -> WorkflowHandle[Any, dict[str, Any]]:
+    return await stage.client.start_workflow(
+        "Journey", argument, id="gate/7/A1", task_queue="journeys", result_type=dict
+    )
 
 
 async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(stage: Stage) -> None:
     await publish_gate(stage)
-    whole: dict[str, Any] = {"scenario": "gate", "contact": {"id": 7}, "trigger": order()}
     datas: list[dict[str, Any]] = [{"a": "é" * 600_000}, {"a": [[]] * MOST_PARTS}, deep(198)]
     large, many, nested = ({"type": "order", "order": data} for data in datas)
     entries: list[tuple[dict[str, Any], str]] = [
@@ -60,9 +63,7 @@ async def test_an_entry_that_may_not_come_in_ends_at_once_and_says_why(stage: St
         ({"trigger": nested}, "the entry is nested too deeply"),
     ]  # fmt: skip
     for change, reason in entries:
-        handle = await stage.client.start_workflow(
-            "Journey", {**whole, **change}, id="gate/7/A1", task_queue="journeys", result_type=dict
-        )
+        handle = await begin(stage, {**entry(), **change})
         assert await handle.result() == {"outcome": "refused", "reason": reason, "version": None, "steps": []}
 
 
@@ -88,12 +89,9 @@ async def test_a_workflow_type_that_does_not_exist_fails_readably(stage: Stage) 
 async def test_a_pinned_version_is_followed_although_a_newer_one_is_published(stage: Stage) -> None:
     await publish_gate(stage)
     await publish_gate(stage, step="exit: newer")
-    entry = {"scenario": "gate@1", "contact": {"id": 7}, "trigger": order()}
-    handle = await stage.client.start_workflow(
-        "Journey", entry, id="gate/7/A1", task_queue="journeys", result_type=dict
-    )
+    handle = await begin(stage, {**entry(), "scenario": "gate@1"})
     assert (await handle.result())["reason"] == "in"
-    assert (await enter(stage))["reason"] == "newer"
+    assert (await stage.result(await begin(stage, entry())))["reason"] == "newer"
     stored = await stage.entry("gate/7/A1")
     assert (stored.contact_id, stored.key, stored.outcome, stored.reason) == ("7", "A1", "exited", "newer")
     assert await stage.store.running("7") == []
@@ -123,8 +121,7 @@ async def test_an_entry_that_another_worker_can_decrypt_waits_for_it(stage: Stag
 
 async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> None:
     await publish_gate(stage, step="wait: 1d")
-    contact = {"scenario": "gate", "contact": {"id": 7}, "trigger": order()}
-    handle = await stage.client.start_workflow("Journey", contact, id="gate/7/A1", task_queue="journeys")
+    handle = await begin(stage, entry())
     await handle.signal("event", RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\x00")))
     assert (await handle.result())["outcome"] == "finished"
 
@@ -134,10 +131,6 @@ async def test_a_signal_that_cannot_be_decoded_harms_nothing(stage: Stage) -> No
 
 GOES_ON = (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED)
 """What a journey is that nobody stopped: the server's clock may have taken it to its end."""
-
-
-def entry(price: object = 30, contact: Any = 7, **more: Any) -> dict[str, Any]:
-    return {"scenario": "gate", "contact": {"id": contact}, "trigger": order(price=price), **more}
 
 
 async def start_enter(stage: Stage, argument: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Journeys of campaigns: those that a campaign starts, and those that continue what it has begun without a workflow."""
+"""Journeys that continue what a campaign has begun without a workflow."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -6,8 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from activities.handover import campaign_root, hand_over, is_started, of_campaign
-from activities.interface import JOURNEYS
+from activities.handover import campaign_root, hand_over, is_started
 from runtime.store import AdmissionRequest
 from runtime.store.campaign_lines import LineDeparture, LineEnd
 from scenario.steps.delivery import delivery_id
@@ -98,16 +97,3 @@ async def test_one_whose_entry_has_ended_or_is_taken_sends_nothing(stage: Stage)
     await stage.store.end_campaign_lines("sale", [LineEnd(1, "delivered", None, departure)], NOW)
     result = await stage.result(await start(stage, state))
     assert (result["outcome"], stage.channels.attempts) == ("refused", [])
-
-
-async def test_a_campaigns_journey_has_the_same_delivery_ids_as_without_a_workflow(stage: Stage) -> None:
-    await begun(stage)
-    entry = {**ENTRY, "contact": {**ENTRY["contact"], "id": 8}}
-    identifier = "offer/8/sale"
-    root = campaign_root(identifier, NOW)
-    for outcome in ("finished", "refused"):  # a root is used once
-        handle = await stage.client.start_workflow(
-            "Journey", of_campaign(entry, root), id=identifier, task_queue=JOURNEYS, result_type=dict
-        )
-        assert (await stage.result(handle))["outcome"] == outcome
-    assert [one.delivery.id for one in stage.channels.attempts] == [delivery_id(identifier, root, "text", 0)]
