@@ -26,7 +26,7 @@ from activities.interface import Delivery
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Routes
-from gateway.authoring.work import Setup, draft_of, given_in
+from gateway.authoring import Setup, draft_of, given_in
 from gateway.errors import BadInput, TooMany
 from gateway.limits import RateLimit
 from gateway.preview.contact import Preview, PreviewInputs, preview
@@ -284,7 +284,7 @@ class Outbox:
         Raise TooMany if the key has sent too many.
 
         Args:
-            request: Scenario, entry and circumstances, as for a preview; see `gateway.authoring.work`.
+            request: Scenario, entry and circumstances, as for a preview; see `gateway.authoring`.
             to: Another recipient. A URL must be at a public address.
         """
         if seconds := self._sent.take(caller.id):

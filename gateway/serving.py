@@ -35,8 +35,7 @@ from gateway.api import app as api
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
 from gateway.asgi import Measured
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import Setup
+from gateway.authoring import Authoring, Setup
 from gateway.callbacks.app import application as callbacks_application
 from gateway.callbacks.app import routes_of
 from gateway.client import ScenarioClient

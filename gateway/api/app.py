@@ -23,8 +23,7 @@ from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
 from gateway.api.limits import MOST_UPLOADED, UPLOADS, Bounds
 from gateway.api.problem import Failsafe
 from gateway.asgi import Measured, Traced, Unstored
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import Setup
+from gateway.authoring import Authoring, Setup
 from gateway.client import ScenarioClient
 from gateway.service.authoring import AuthoringService, ContentService
 

@@ -30,8 +30,7 @@ from activities.webhook.route import Diverted
 from activities.webhook.server_rates import pacing
 from gateway import codec
 from gateway.api.authentication import Keys
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import Setup
+from gateway.authoring import Authoring, Setup
 from gateway.callbacks.app import application, routes_of
 from gateway.client import ScenarioClient
 from gateway.operations.background import running_operations

@@ -25,8 +25,7 @@ from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED, Bounds
 from gateway.api.problem import TITLES, Failsafe, Problem, again, problem_of
 from gateway.asgi import Measured, Unstored
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import Setup
+from gateway.authoring import Authoring, Setup
 from gateway.client import ScenarioClient
 from gateway.errors import Refusal
 from gateway.limits import RateLimit

@@ -212,7 +212,7 @@ async def _sending(page: Page, asked: Asked, version: str, told: Mapping[str, An
 
 
 async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
-    """Return the scenario for `gateway.authoring.work`."""
+    """Return the scenario for `gateway.authoring`."""
     if not asked.version:
         if not asked.source:
             raise at_field("version", "choose a published scenario, or paste one")

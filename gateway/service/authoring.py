@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import WithJsonSchema
 
 from activities.interface import Delivery
-from gateway.authoring.process import Authoring
+from gateway.authoring import Authoring
 from gateway.client import ScenarioClient
 from gateway.errors import BadCombination, BadInput, CheckFailed, NotFound, UnknownScenario
 from gateway.journeys.rendered import NOTE, scheduled, submitted_entry
@@ -64,7 +64,7 @@ class AuthoringService:
         Raise UnknownScenario if it is not published, and BadInput if the entry does not fit it.
 
         Args:
-            request: Entry and circumstances, and the scenario unless it is published; see `gateway.authoring.work`.
+            request: Entry and circumstances, and the scenario unless it is published; see `gateway.authoring`.
             scenario: The published scenario, with or without a version.
         """
         published = {} if scenario is None else await self.published(caller, scenario)
@@ -139,7 +139,7 @@ class AuthoringService:
         )
 
     async def published(self, caller: Caller, scenario: str) -> dict[str, Any]:
-        """Return a published scenario (`sale` or `sale@3`) for `gateway.authoring.work`, or raise UnknownScenario."""
+        """Return a published scenario (`sale` or `sale@3`) for `gateway.authoring`, or raise UnknownScenario."""
         name, _, number = scenario.partition("@")
         caller.check(name)
         stored = await self._store.version(name, int(number) if number else None)

@@ -21,7 +21,7 @@ from temporalio.client import Client
 from temporalio.service import RPCStatusCode
 
 from gateway import serving
-from gateway.authoring.process import Authoring
+from gateway.authoring import Authoring
 from gateway.serving import OPEN, Front, Parts, serve
 from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import watching

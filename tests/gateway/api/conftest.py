@@ -18,8 +18,7 @@ from starlette.types import Message
 from gateway.api import app
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import Setup
+from gateway.authoring import Authoring, Setup
 from gateway.client import EventView, ScenarioClient, Services
 from gateway.service.authoring import AuthoringService
 from gateway.service.caller import Caller

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from gateway.api.authentication import Keys
-from gateway.authoring.process import Authoring
+from gateway.authoring import Authoring
 from gateway.client import ScenarioClient
 from gateway.errors import NotAccepted, NotFound
 from gateway.journeys.snapshot import JourneySnapshot

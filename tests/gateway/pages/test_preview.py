@@ -11,8 +11,7 @@ import pytest
 from activities.dependencies import Channels
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.route import Diverted
-from gateway.authoring.process import Authoring
-from gateway.authoring.work import DONE, Setup, answer
+from gateway.authoring import DONE, Authoring, Setup, answer
 from gateway.errors import BadInput, MistakenEntry
 from gateway.local.stack import StandIns
 from gateway.publishing import ScenarioFile, check_file
@@ -69,7 +68,7 @@ class Here(Authoring):
         super().__init__(Setup())
 
     async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:
-        told = answer({**json.loads(json.dumps(request)), "with": Setup().as_json()})
+        told = answer({**json.loads(json.dumps(request)), "with": vars(Setup())})
         if told[:1] != DONE:
             refused = json.loads(told[1:])
             raise MistakenEntry(refused["said"], at=refused["at"]) if refused["at"] else BadInput(refused["said"])

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from gateway.authoring import process
-from gateway.authoring.process import Authoring, Turns
-from gateway.authoring.work import Setup
+from gateway import authoring
+from gateway.authoring import Authoring, Setup, Turns
 from gateway.errors import BadInput, Busy
 
 
@@ -130,8 +129,8 @@ def environ(authors: Authoring) -> bytes:
 
 
 async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(process, "PROCESSES", 1)
-    monkeypatch.setattr(process, "WAITING", 2)
+    monkeypatch.setattr(authoring, "PROCESSES", 1)
+    monkeypatch.setattr(authoring, "WAITING", 2)
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "hush")
     authors = Authoring(Setup(), seconds=0.5)
     asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
@@ -143,7 +142,7 @@ async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pyt
         await asked
     assert turns > 10
     assert authors._idle[0].is_running  # pyright: ignore[reportPrivateUsage]  # so another key need not wait for a start
-    monkeypatch.setattr(authors, "_seconds", process.SECONDS)
+    monkeypatch.setattr(authors, "_seconds", authoring.SECONDS)
     assert (await authors.check("k", GOOD))["findings"] == []  # by the same, started again
     assert b"hush" not in environ(authors)
     asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
@@ -176,7 +175,7 @@ async def test_prepared_it_answers_the_first_request_with_the_process_that_runs(
 async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ):
-    monkeypatch.setattr(*((process, "_MODULE") if name == "module" else (sys, "executable")), value)
+    monkeypatch.setattr(*((authoring, "_MODULE") if name == "module" else (sys, "executable")), value)
     authors = Authoring(Setup())
     authors.prepare()
     with pytest.raises(RuntimeError, match="the process that checks scenarios could not be started"):
