@@ -1,4 +1,4 @@
-"""Concurrency: a pool of tasks that stops at the first error, bounded calls, and a cache that shares look-ups."""
+"""Concurrency: a pool of tasks that stops at the first error, bounded calls, a cache of shared look-ups; and rates."""
 
 from __future__ import annotations
 
@@ -170,3 +170,32 @@ class CoalescingCache(Generic[Key, Value]):
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None and self._clock() < entry.usable_until:
             logger.warning("a cached value could not be renewed: %s", error)
+
+
+_KEPT: Final = 10_000
+
+
+class RateLimit:
+    """A number of times per number of seconds, for each key.
+
+    Windows begin with a key's first time. If there are too many keys, the oldest windows are forgotten, in favour of
+    the callers. Each process has its own count.
+    """
+
+    def __init__(self, times: int, seconds: float, clock: Callable[[], float] = monotonic) -> None:
+        self._times, self._seconds, self._clock = times, seconds, clock
+        self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def take(self, key: str, times: int = 1) -> float:
+        """Count something, perhaps beyond the limit, unless it is reached. Return 0, or the seconds to wait."""
+        now = self._clock()
+        begun, count = self._windows.get(key, (now, 0))
+        if now - begun >= self._seconds:
+            begun, count = now, 0
+            self._windows.pop(key, None)
+        if count >= self._times:
+            return begun + self._seconds - now
+        self._windows[key] = (begun, count + times)
+        while len(self._windows) > _KEPT:
+            self._windows.popitem(last=False)
+        return 0.0

@@ -27,8 +27,8 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct, Routes
 from gateway.authoring import Setup, draft_of, given_in
+from gateway.concurrency import RateLimit
 from gateway.errors import BadInput, TooMany
-from gateway.limits import RateLimit
 from gateway.preview.contact import Preview, PreviewInputs, preview
 from gateway.preview.draft import Draft
 from gateway.preview.rendering import NothingToSend, RenderProblem, Result, TemplateLocator

@@ -24,7 +24,7 @@ from starlette.types import Scope as Connection
 
 from gateway.api.limits import UPLOADS, KeyPlaces, Work
 from gateway.api.problem import SEND_AGAIN, Problem, again
-from gateway.limits import RateLimit
+from gateway.concurrency import RateLimit
 from gateway.service.caller import Caller, caller_with
 from runtime.api_keys import ApiKey, Scope, digest_of, parse_token
 from runtime.store import Store

@@ -36,7 +36,7 @@ from gateway.api.authentication import shown
 from gateway.api.body import WRITING, read
 from gateway.api.limits import UPLOADS
 from gateway.api.problem import Problem, again, problem_at
-from gateway.limits import RateLimit
+from gateway.concurrency import RateLimit
 from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
 from runtime.store.api_access import LEASE, ClaimedRequest, StoredAnswer

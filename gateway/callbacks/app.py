@@ -1,10 +1,10 @@
-"""Routes ``/callbacks/{token}``, ``/u/{token}`` (`gateway.callbacks.unsubscribe`), ``GET /healthz``; nothing else.
+"""Routes ``/callbacks/{token}``, ``/u/{token}`` (`gateway.callbacks.links`), ``GET /healthz``; nothing else.
 
 A receiver posts ``{"name": "whatsapp.replied", "properties": {…}}`` to ``{{ journey.callback_url }}``, and that journey
 gets the event. The routes are public:
 
 - only POST acts, because mail servers and chats open every URL. A URL with an event's name is a link, and answers GET
-  with a page that asks: see `gateway.callbacks.page`;
+  with a page that asks: see `gateway.callbacks.links`;
 - an unknown and a forged token get the same answer;
 - a body is read only with a valid token, up to 64 KB and 10 seconds;
 - the rate of each token is limited, to protect its journey.
@@ -37,13 +37,13 @@ from activities.sms.configured import twilio_token
 from activities.suppressions import PlatformNotifier, Suppressor, address_seal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
-from gateway.callbacks import page
+from gateway.asgi import RefusedCall, read_body, refusal
+from gateway.callbacks.links import Unsubscriptions, asking, is_link, saying
 from gateway.callbacks.mail import InboundMail
-from gateway.callbacks.unsubscribe import Unsubscriptions
 from gateway.client import Services
+from gateway.concurrency import RateLimit
 from gateway.errors import BadInput
 from gateway.journeys.snapshot import describe, word_of
-from gateway.limits import RateLimit, RefusedCall, read_body, refusal
 from gateway.providers.app import InboundEvents, expects_events, fetching, providers_of
 from gateway.providers.effects import ProviderEffects
 from gateway.providers.texts import InboundTexts
@@ -195,7 +195,7 @@ class Receiving:
 
     async def _callback(self, request: Request) -> Response:
         claim = self._claim(request.path_params["token"])
-        link = page.is_link(request)
+        link = is_link(request)
         if not link:
             _acceptable(request)
         if wait := self._pace.take(claim.delivery_id):
@@ -219,14 +219,14 @@ class Receiving:
         if not told:
             raise RefusedCall(410, _OVER)
         logger.info("event %s for %s by %s", event.name, claim.workflow_id, claim.delivery_id)
-        return page.saying(request, 200) if link else JSONResponse({}, 202)
+        return saying(request, 200) if link else JSONResponse({}, 202)
 
     async def _open(self, request: Request) -> Response:
-        if not page.is_link(request):
+        if not is_link(request):
             raise HTTPException(405, headers={"allow": "POST"})
         self._claim(request.path_params["token"])
         event_of_link(request)
-        return page.asking(request)
+        return asking(request)
 
     def _claim(self, token: str) -> CallbackClaim:
         try:
@@ -275,8 +275,8 @@ async def _said(request: Request, error: Exception) -> Response:
         status, headers, sentence = error.status_code, error.headers, error.detail
         if not isinstance(error, RefusedCall):
             sentence = _SENTENCES.get(status, "that is not possible")
-    if "token" in request.path_params and page.is_link(request):
-        return page.saying(request, status, headers)
+    if "token" in request.path_params and is_link(request):
+        return saying(request, status, headers)
     return refusal(status, sentence, headers)
 
 

@@ -163,22 +163,22 @@ async def _start(
 async def _upload(audiences: AudienceService, source: str) -> StoredAudience:
     """Store a file of this machine, at S3 or at an SFTP server."""
     from activities.webhook.http.transport import Transport
-    from gateway.campaigns import s3, sftp
+    from gateway.campaigns import remote_files
     from gateway.service.audiences import file_parts
     from runtime.secrets import Secrets
     from runtime.settings import Settings
 
     settings = Settings()
-    if source.startswith(sftp.SCHEME):
-        place = sftp.SftpPlace.read(source, settings)
+    if source.startswith(remote_files.SFTP):
+        place = remote_files.SftpPlace.read(source, settings)
         return await audiences.add(
-            TERMINAL, Path(place.path).name, sftp.sftp_parts(place, Secrets(settings).snapshot())
+            TERMINAL, Path(place.path).name, remote_files.sftp_parts(place, Secrets(settings).snapshot())
         )
-    if not source.startswith(s3.SCHEME):
+    if not source.startswith(remote_files.S3):
         return await audiences.add(TERMINAL, Path(source).name, file_parts(Path(source)))
-    at_s3 = s3.S3Place.read(source, settings)
+    at_s3 = remote_files.S3Place.read(source, settings)
     async with Transport() as transport:
-        parts = s3.s3_parts(at_s3, Secrets(settings).snapshot(), transport)
+        parts = remote_files.s3_parts(at_s3, Secrets(settings).snapshot(), transport)
         return await audiences.add(TERMINAL, source.rpartition("/")[2], parts)
 
 

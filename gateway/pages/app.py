@@ -27,8 +27,8 @@ from gateway.api.problem import TITLES, Failsafe, Problem, again, problem_of
 from gateway.asgi import Measured, Unstored
 from gateway.authoring import Authoring, Setup
 from gateway.client import ScenarioClient
+from gateway.concurrency import RateLimit
 from gateway.errors import Refusal
-from gateway.limits import RateLimit
 from gateway.pages import (
     campaigns,
     destinations,

@@ -20,7 +20,7 @@ from activities.sms.configured import twilio_token
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request as ProviderRequest
 from activities.webhook.http.transport import Transport
-from gateway.limits import read_body, refusal, shortly
+from gateway.asgi import read_body, refusal, shortly
 from gateway.providers.effects import ProviderEffects, Unfinished
 from gateway.providers.email import Brevo, Mailgun, Postmark, SendGrid
 from gateway.providers.provider import Call, Forged, NotNow, Provider, Unreadable

@@ -19,9 +19,9 @@ from temporalio.service import RPCError
 from activities.content import Content, UnknownVersion
 from activities.decision import count
 from activities.suppressions import Suppressor
-from gateway.callbacks.unsubscribe import EVENT as UNSUBSCRIBED_EVENT
+from gateway.callbacks.links import EVENT as UNSUBSCRIBED_EVENT
+from gateway.concurrency import RateLimit
 from gateway.errors import BadInput, Busy
-from gateway.limits import RateLimit
 from gateway.providers.provider import ProviderEvent
 from gateway.service.caller import TERMINAL
 from gateway.service.events import EventService

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from activities.email.message import CUSTOM
-from gateway.limits import is_authorized
+from gateway.asgi import is_authorized
 from gateway.providers.provider import (
     Bounce,
     Call,

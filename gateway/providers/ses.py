@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509 import load_pem_x509_certificate
 
 from activities.email.message import CUSTOM
-from gateway.limits import RateLimit
+from gateway.concurrency import RateLimit
 from gateway.providers.provider import (
     Bounce,
     Call,

@@ -25,7 +25,7 @@ from temporalio.service import RPCError
 
 from activities.sms.twilio import DELIVERY, address_verdict
 from activities.suppressions import Suppressor
-from gateway.limits import RefusedCall, is_one_of, read_body, refusal, shortly
+from gateway.asgi import RefusedCall, is_one_of, read_body, refusal, shortly
 from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in, moment, text_at
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store, StoreError

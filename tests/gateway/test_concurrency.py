@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.concurrency import CoalescingCache, Concurrency
-from gateway.limits import RateLimit
+from gateway.concurrency import CoalescingCache, Concurrency, RateLimit
 from tests.fakes import Clock
 
 

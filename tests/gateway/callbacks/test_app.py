@@ -22,8 +22,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.callbacks import app
 from gateway.callbacks.app import MAX_BODY, MOST_BYTES, MOST_EVENTS, CallbackEvent, Overfull, Receiving, Unsettled
+from gateway.concurrency import RateLimit
 from gateway.errors import BadInput
-from gateway.limits import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, Callbacks
 

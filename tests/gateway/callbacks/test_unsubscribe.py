@@ -15,9 +15,9 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
 from gateway.callbacks.app import Receiving
-from gateway.callbacks.unsubscribe import MAX_BODY, Unsubscriptions
+from gateway.callbacks.links import MAX_BODY, Unsubscriptions
+from gateway.concurrency import RateLimit
 from gateway.errors import BadInput
-from gateway.limits import RateLimit
 from runtime.derived_keys import AddressHashes
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from runtime.store import Store, StoreUnavailable

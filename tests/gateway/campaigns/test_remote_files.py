@@ -14,15 +14,24 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from activities.webhook.http.transport import Transport
-from gateway.campaigns import s3
-from gateway.campaigns.s3 import KEY, KEY_ID, TOKEN, S3Place, s3_parts, signed
-from gateway.campaigns.sftp import KEY as SSH_KEY
-from gateway.campaigns.sftp import PASSWORD, SftpPlace, sftp_parts
+from gateway.campaigns import remote_files
+from gateway.campaigns.remote_files import (
+    ACCESS_KEY,
+    KEY,
+    KEY_ID,
+    PASSWORD,
+    TOKEN,
+    S3Place,
+    SftpPlace,
+    s3_parts,
+    sftp_parts,
+    signed,
+)
 from gateway.errors import BadInput
 from runtime.settings import Settings
 from scenario.http.urls import Access
 
-SECRETS = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
+SECRETS = {KEY_ID: "AKIAIOSFODNN7EXAMPLE", ACCESS_KEY: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}
 
 
 def test_a_request_is_signed_as_amazons_example():
@@ -87,7 +96,7 @@ class Bucket:
 
 @pytest.fixture
 async def bucket(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Bucket, str]]:
-    monkeypatch.setattr(s3, "_RANGE", 10)
+    monkeypatch.setattr(remote_files, "_PART", 10)
     made, app = Bucket(b"contact.id\n1\n2\n3\n4\n"), web.Application()
     app.router.add_get("/{path:.*}", made.answer)
     async with TestServer(app, host="127.0.0.1") as server:
@@ -162,7 +171,7 @@ async def read_sftp(place: str, known: str, **secrets: str) -> bytes:
 
 
 async def test_a_file_is_read_with_a_password_or_a_key(address: str):
-    for secrets in ({PASSWORD: "open"}, {SSH_KEY: USER.export_private_key().decode()}):
+    for secrets in ({PASSWORD: "open"}, {KEY: USER.export_private_key().decode()}):
         assert await read_sftp(f"{address}/people.csv", public(SERVER), **secrets) == CONTENT
 
 
@@ -184,7 +193,7 @@ async def test_a_file_that_changes_meanwhile_is_refused(address: str, tmp_path: 
         ("people.csv", public(OTHER), {PASSWORD: "open"}, "is at a server whose key SCENARIO_SFTP_HOST_KEYS does not"),
         ("people.csv", public(SERVER, "other"), {PASSWORD: "open"}, "SCENARIO_SFTP_HOST_KEYS does not name for 127"),
         ("people.csv", public(SERVER), {PASSWORD: "shut"}, "the server refused the user or SCENARIO_SECRET_SFTP_PRI"),
-        ("people.csv", public(SERVER), {SSH_KEY: "none"}, "SCENARIO_SECRET_SFTP_PRIVATE_KEY is no private key"),
+        ("people.csv", public(SERVER), {KEY: "none"}, "SCENARIO_SECRET_SFTP_PRIVATE_KEY is no private key"),
         ("people.csv", "nothing here", {PASSWORD: "open"}, "SCENARIO_SFTP_HOST_KEYS"),
         ("people.csv", public(SERVER), {}, "needs the secret SFTP_PRIVATE_KEY or SFTP_PASSWORD"),
         ("absent.csv", public(SERVER), {PASSWORD: "open"}, "absent.csv does not exist"),

@@ -13,7 +13,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content
 from activities.suppressions import Suppressor
-from gateway.limits import RateLimit
+from gateway.concurrency import RateLimit
 from gateway.providers.app import MAX_BODY, InboundEvents
 from gateway.providers.effects import ProviderEffects
 from gateway.providers.provider import Call
