@@ -21,8 +21,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -53,7 +53,7 @@ from runtime.process.shutdown import background_task
 from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
 from runtime.store.schema import StoredErasure, erased_name
-from runtime.temporal_faults import fault_of, is_unknown_workflow
+from runtime.temporal_faults import fault_of, unless_gone
 from scenario.entry.entry import journeys_of
 
 logger = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ class ErasureActivities:
                 deletion = DeleteWorkflowExecutionRequest(
                     namespace=self._client.namespace, workflow_execution=execution
                 )
-                with _unless_gone():
+                with unless_gone():
                     await self._client.workflow_service.delete_workflow_execution(deletion, timeout=_CALL)
 
     @activity.defn(name=CLEAR_ROWS.name)
@@ -151,7 +151,7 @@ class ErasureActivities:
             running.append(run)
 
     async def _terminate(self, run: Found) -> None:
-        with _unless_gone():  # it may have ended, or continued as another run
+        with unless_gone():  # it may have ended, or continued as another run
             handle = self._client.get_workflow_handle(run.id, run_id=run.run_id)
             await handle.terminate(reason="the contact was erased", rpc_timeout=_CALL)
 
@@ -251,7 +251,7 @@ def _queries(contact: str, scenarios: Sequence[str]) -> Iterator[str]:
 async def _described(client: Client, name: str, run_id: str | None) -> tuple[Found | None, str | None]:
     """Return a run, or None if Temporal does not have it, and the id of the run that it has continued as."""
     handle = client.get_workflow_handle(name, run_id=run_id)
-    with _unless_gone():
+    with unless_gone():
         run = await handle.describe(rpc_timeout=_CALL)
         if run.status is not WorkflowExecutionStatus.CONTINUED_AS_NEW:
             return run, None
@@ -261,16 +261,6 @@ async def _described(client: Client, name: str, run_id: str | None) -> tuple[Fou
         events = [event async for event in closing]
         return run, events[-1].workflow_execution_continued_as_new_event_attributes.new_execution_run_id
     return None, None
-
-
-@contextmanager
-def _unless_gone() -> Generator[None]:
-    """Suppress the error that Temporal does not have a run, or that the run has ended."""
-    try:
-        yield
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
 
 
 EVERY: Final = 30.0

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
@@ -93,6 +94,13 @@ _FAULTS: Final[Mapping[RPCStatusCode, TemporalFault]] = {
 def is_unknown_workflow(error: RPCError) -> bool:
     """Return True if there is no such workflow or run, or if it has ended; False if the namespace is missing."""
     return error.status is RPCStatusCode.NOT_FOUND and not _lacks_namespace(error)
+
+
+class unless_gone(AbstractContextManager[None, bool]):  # noqa: N801 - as `contextlib.suppress`
+    """Ends a block early if Temporal does not have a workflow or run, or if it has ended."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object, /) -> bool:
+        return isinstance(error, RPCError) and is_unknown_workflow(error)
 
 
 def is_answer(error: RPCError) -> bool:

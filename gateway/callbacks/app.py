@@ -56,7 +56,7 @@ from runtime.process.http_server import ALIVE
 from runtime.public_links import CallbackClaim, Callbacks, ReturnPaths, Unsubscribing
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import unless_gone
 from scenario.entry.plain_json import unread
 from scenario.model.scalars import EventName
 from scenario.source.findings import listed
@@ -141,14 +141,10 @@ async def tell(temporal: Client, claim: CallbackClaim, event: CallbackEvent, ide
         run = await _run(temporal, claim)
         if run is None:
             return False
-        try:
+        with unless_gone():  # if that run has just ended, the journey may go on in another
             handle = temporal.get_workflow_handle(claim.workflow_id, run_id=run)
             await handle.signal("event", message, rpc_timeout=_CALL)
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
-            continue  # that run has just ended: the journey may go on in another
-        return True
+            return True
     raise Unsettled("the journey does not stand still")
 
 

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
-from temporalio.service import RPCError
 
 from activities.channel_registry import CHANNELS
 from activities.interface import Delivery
@@ -18,7 +17,7 @@ from gateway.errors import BadInput
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.preview.rendering import MessageRenderer, RenderProblem, Result, described, render_again
 from runtime.store import Attempt, Store
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import unless_gone
 from scenario.entry.entry import is_entry
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
@@ -152,12 +151,9 @@ async def _events(temporal: Client, view: JourneySnapshot) -> AsyncIterator[Hist
 
 
 async def _events_of(temporal: Client, journey: str, run: str | None) -> AsyncIterator[HistoryEvent]:
-    try:
+    with unless_gone():
         async for event in temporal.get_workflow_handle(journey, run_id=run).fetch_history_events():
             yield event
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
 
 
 async def _delivery(temporal: Client, event: HistoryEvent, step: str) -> Delivery | None:

@@ -36,7 +36,7 @@ from gateway.service.view import View
 from runtime.encryption.keyring import Erased, UnknownKey
 from runtime.search_attributes import JOURNEY_STATE, LAST_HELD, STEP_ID
 from runtime.store import Attempt, Store, StoredEntry
-from runtime.temporal_faults import NO_WORKER, is_unknown_workflow
+from runtime.temporal_faults import NO_WORKER, is_unknown_workflow, unless_gone
 from scenario.plan.plan import Plan, load_plan
 from scenario.plan.retry import RetryPolicy
 from scenario.policies.draw import WITHHELD
@@ -90,16 +90,13 @@ async def describe(
     """Return Temporal's description of a journey, or None if it does not exist."""
     # Not the handle's own describe(): it cannot read a workflow that was paused on the server, and omits the first run.
     execution = WorkflowExecution(workflow_id=journey, run_id=run_id or "")
-    try:
+    with unless_gone():
         return await temporal.workflow_service.describe_workflow_execution(
             DescribeWorkflowExecutionRequest(namespace=temporal.namespace, execution=execution),
             retry=True,
             timeout=patience,
         )
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
-        return None
+    return None
 
 
 def word_of(info: WorkflowExecutionInfo) -> str:
@@ -337,14 +334,11 @@ async def last_run(temporal: Client, journey: str, run_id: str) -> str:
     while True:
         handle = temporal.get_workflow_handle(journey, run_id=run_id)
         following = ""
-        try:
+        with unless_gone():
             async for event in handle.fetch_history_events(
                 event_filter_type=WorkflowHistoryEventFilterType.CLOSE_EVENT
             ):
                 following = event.workflow_execution_continued_as_new_event_attributes.new_execution_run_id
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
         if not following:
             return run_id
         run_id = following

@@ -36,7 +36,7 @@ from gateway.terminal import STYLES, plain
 from runtime.process import HOST
 from runtime.settings import Settings
 from runtime.store.deliveries import Attempt
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import unless_gone
 
 USUAL: Final = (f"{HOST}:7233", Path(".scenario"))  # address and folder that other commands use by default
 _INBOX: Final = {name: "inbox" for name, channel in CHANNELS.items() if not channel.addressed}
@@ -236,11 +236,8 @@ async def skip_time(temporal: Client, journey: str, span: timedelta | None = Non
         workflow_execution_options=WorkflowExecutionOptions(time_skipping_config=skipping),
         update_mask=FieldMask(paths=["time_skipping_config"]),
     )
-    try:
+    with unless_gone():
         await temporal.workflow_service.update_workflow_execution_options(request)
-    except RPCError as error:
-        if not is_unknown_workflow(error):
-            raise
 
 
 async def skip_waits(temporal: Client, said: Callable[[str, str, str], None]) -> None:

@@ -10,18 +10,18 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from temporalio.api.enums.v1 import WorkflowExecutionStatus
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client, WorkflowHandle
 from temporalio.converter import decode_typed_search_attributes
-from temporalio.service import RPCError
 
 from activities.content import Content, UnknownVersion
 from gateway.journeys.snapshot import describe, end_of, last_run, progress_of, word_of
 from gateway.service.index import one_of
 from runtime.search_attributes import RUNNING, SCENARIO_VERSION
 from runtime.store import StoredEntry
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import unless_gone
 from scenario.entry.admission import branches, entry_data
 from scenario.entry.entry import journey_root, parse_entry
 from scenario.errors import EntryError
@@ -113,13 +113,12 @@ class PacedTemporal:
         request = GetWorkflowExecutionHistoryRequest(
             namespace=self.client.namespace, execution=info.execution, maximum_page_size=_FIRST_EVENTS
         )
-        try:
+        events: Sequence[HistoryEvent] = ()
+        with unless_gone():
             history = await self.client.workflow_service.get_workflow_execution_history(request, retry=True)
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
+            events = history.history.events
+        if not events:
             return Beginning(None, None)
-        events = history.history.events
         completed = (
             event.workflow_task_completed_event_attributes.started_event_id
             for event in events
@@ -137,18 +136,15 @@ class PacedTemporal:
     async def delivered(self, journey: str, run_id: str) -> Counter[str] | None:
         """Return how often each step of a run has delivered, or None if Temporal does not have the run."""
         scheduled, delivered = dict[int, str](), Counter[str]()
-        try:
-            await self._calls.turn()
+        await self._calls.turn()
+        with unless_gone():
             async for event in self.client.get_workflow_handle(journey, run_id=run_id).fetch_history_events():
                 if event.HasField("activity_task_scheduled_event_attributes"):
                     scheduled[event.event_id] = event.activity_task_scheduled_event_attributes.activity_id
                 elif event.HasField("activity_task_completed_event_attributes"):
                     delivered[scheduled[event.activity_task_completed_event_attributes.scheduled_event_id]] += 1
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
-            return None
-        return delivered
+            return delivered
+        return None
 
     async def progress(self, info: WorkflowExecutionInfo) -> dict[str, Any] | None:
         await self._calls.turn()
@@ -170,11 +166,8 @@ class PacedTemporal:
 
     async def terminate(self, info: WorkflowExecutionInfo, reason: str) -> None:
         await self._calls.turn()
-        try:
+        with unless_gone():
             await self._handle(info).terminate(reason=reason)
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
 
     def _handle(self, info: WorkflowExecutionInfo) -> WorkflowHandle[Any, Any]:
         return self.client.get_workflow_handle(info.execution.workflow_id, run_id=info.execution.run_id)

@@ -52,7 +52,7 @@ from gateway.service.view import PageRequest, PageView
 from runtime.store import Store
 from runtime.store.campaign_lines import StoredAudience
 from runtime.store.campaigns import PENDING, StoredCampaign
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import is_unknown_workflow, unless_gone
 from runtime.watched_file import UnusableFile
 from scenario.plan.plan import Gear, gear_of
 from scenario.words import LineOutcome, Operation
@@ -314,12 +314,9 @@ class CampaignService:
 
     async def _settle(self, stored: StoredCampaign) -> bool:
         """Return True if an open campaign had no running workflow, which is settled now."""
-        try:
+        described = None
+        with unless_gone():
             described = await self._temporal.get_workflow_handle(_workflow(stored.name)).describe()
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
-            described = None
         if described is not None and described.status is WorkflowExecutionStatus.RUNNING:
             return False
         if described is None or described.start_time < stored.created_at:  # of one that ended before its start

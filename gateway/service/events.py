@@ -34,7 +34,7 @@ from runtime.encryption.keyring import Erased
 from runtime.search_attributes import CONTACT_ID
 from runtime.store import AcceptedEntry, Store, StoredEntry
 from runtime.store.erasures import ERASED
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import unless_gone
 from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
 from scenario.entry.plain_json import unsent
 from scenario.errors import EntryError
@@ -287,14 +287,11 @@ class EventService:
         if isinstance(entry, AcceptedEntry) and signal == "event" and now - entry.accepted_at > _LATE:
             argument = {"at": now.isoformat(), **argument}  # it may be admitted hours later
         try:
-            await self._temporal.get_workflow_handle(entry.workflow_id).signal(signal, argument)
+            with unless_gone():
+                await self._temporal.get_workflow_handle(entry.workflow_id).signal(signal, argument)
+                return True
         except Erased:  # a moment ago
             raise BadInput(ERASED) from None
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
-        else:
-            return True
         if isinstance(entry, AcceptedEntry):
             # Perhaps it was refused. One that Temporal has lost stays on record for `scenario store reconcile`.
             if await describe(self._temporal, entry.workflow_id, entry.run_id) is not None:

@@ -33,7 +33,7 @@ from gateway.service.caller import Caller
 from gateway.service.operation_views import ItemOutcome, JourneyNow, OperatedView, OperationItemView, OperationView
 from gateway.service.view import Numbered, PageRequest, PageView
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
-from runtime.temporal_faults import is_unknown_workflow
+from runtime.temporal_faults import is_unknown_workflow, unless_gone
 from scenario.words import Operation, OutgoingOperation
 from workflows.operation import QUEUE, STOP, WORKFLOW
 from workflows.operation import OperationState as WorkflowState
@@ -266,11 +266,10 @@ class OperationService:
 
     async def _settle(self, stored: StoredOperation) -> bool:
         """Return True if an open operation had no running workflow, which is settled now."""
-        try:
+        described = None
+        with unless_gone():
             described = await self._temporal.get_workflow_handle(_workflow(stored.id)).describe()
-        except RPCError as error:
-            if not is_unknown_workflow(error):
-                raise
+        if described is None:
             if datetime.now(UTC) - stored.created_at < _STARTING:
                 return False
             await self._start(stored)
