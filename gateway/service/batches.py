@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Literal
 
-from typing_extensions import TypedDict
-
 from gateway.errors import BadInput, NotFound
 from gateway.service.caller import Caller
 from gateway.service.view import PageRequest, PageView, View
@@ -89,7 +87,7 @@ class BatchService:
     async def list(self, caller: Caller, page: PageRequest) -> PageView[BatchView]:
         last = await page.item(self._store.stored_batch)
         found = await self._store.stored_batches(after=last, limit=page.limit + 1)
-        items, following = page.split(found, lambda one: {"id": one.id})
+        items, following = page.split(found, lambda one: [one.id])
         shown = [one for one in items if caller.may_use(one.scenario)]
         counts = await self._store.batch_counts([one.id for one in shown])
         return PageView(items=[BatchView.of(one, counts[one.id]) for one in shown], next=following)
@@ -104,7 +102,7 @@ class BatchService:
     ) -> PageView[BatchItemView]:
         await self._stored(caller, batch)
         found = await self._store.batch_items(batch, outcome=outcome, after=page.number, limit=page.limit + 1)
-        items, following = page.split(found, lambda item: {"number": item.position})
+        items, following = page.split(found, lambda item: [item.position])
         return PageView(items=[BatchItemView.of(item) for item in items], next=following)
 
     async def _stored(self, caller: Caller, batch: str) -> StoredBatch:
@@ -163,10 +161,6 @@ class AudienceChangeView(View):
         return cls.from_record(stored, contact=stored.contact_id, change=change, at=stored.wanted_at)
 
 
-class _Contact(TypedDict):
-    contact: str
-
-
 class MembershipService:
     """Use cases about audiences.
 
@@ -196,12 +190,11 @@ class MembershipService:
     ) -> PageView[AudienceChangeView]:
         """List the changes that wait, or those that the destination refused, by contact."""
         caller.check_all()
-        place = page.place(_Contact)
-        after = place["contact"] if place else ""
+        [after] = page.place(tuple[str]) or [""]
         found = await self._store.audience_changes(
             destination, audience, refused=refused, after=after, limit=page.limit + 1
         )
-        items, following = page.split(found, lambda one: {"contact": one.contact_id})
+        items, following = page.split(found, lambda one: [one.contact_id])
         return PageView(items=[AudienceChangeView.of(one) for one in items], next=following)
 
     async def retry(

@@ -161,7 +161,7 @@ class CampaignService:
         """List campaigns of scenarios that the caller may use, the newest first."""
         last = await page.item(self._store.stored_campaign)
         found = await self._store.stored_campaigns(after=last, limit=page.limit + 1)
-        items, following = page.split(found, lambda one: {"id": one.name})
+        items, following = page.split(found, lambda one: [one.name])
         shown = [one for one in items if caller.may_use(one.scenario)]
         return PageView(items=[*await self._views(shown)], next=following)
 
@@ -179,7 +179,7 @@ class CampaignService:
     ) -> PageView[CampaignLineView]:
         caller.check((await self._stored(name)).scenario, "scenario")
         found = await self._store.campaign_items(name, outcome=outcome, after=page.number, limit=page.limit + 1)
-        some, following = page.split(found, lambda item: {"number": item.line})
+        some, following = page.split(found, lambda item: [item.line])
         view = CampaignLineView.from_record
         items = [view(one, contact=one.contact_id, outcome=one.outcome or PENDING, at=one.answered_at) for one in some]
         return PageView(items=items, next=following)

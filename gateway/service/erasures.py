@@ -173,7 +173,7 @@ class ErasureService:
         caller.check_all()
         last = await page.item(self._store.stored_erasure)
         found = await self._store.stored_erasures(is_open=is_open, after=last, limit=page.limit + 1)
-        items, following = page.split(found, lambda one: {"id": one.id})
+        items, following = page.split(found, lambda one: [one.id])
         return PageView(items=[ErasureView.of(one) for one in items], next=following)
 
     async def _start(self, identifier: str) -> None:

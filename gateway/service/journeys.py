@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 from temporalio.client import Client
 from temporalio.service import RPCError
-from typing_extensions import TypedDict
 
 from activities.content import Content
 from gateway.concurrency import CoalescingCache
@@ -28,7 +27,7 @@ from gateway.service.listing import JourneyLists, JourneySort, JourneySummary
 from gateway.service.results import ResultsView, results
 from gateway.service.scenarios import require_for
 from gateway.service.stats import DAYS, StatsView, TrendsView
-from gateway.service.view import Moment, PageRequest, PageView, encode_cursor
+from gateway.service.view import Moment, Ordinal, PageRequest, PageView, encode_cursor
 from gateway.why.why import Question, WhyView, why
 from runtime.encryption.keyring import Erased
 from runtime.store import Attempt, Store
@@ -36,20 +35,7 @@ from runtime.temporal_faults import is_unknown_token
 from runtime.watched_file import read_policies
 from scenario.words import ENDED
 
-
-class _Stored(TypedDict):
-    journey: str
-    run: str
-
-
-class _Searched(TypedDict):
-    token: Annotated[bytes, BeforeValidator(bytes.fromhex)]
-
-
-class _Attempted(TypedDict):
-    at: Moment
-    attempt: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    delivery: str
+_Token = Annotated[bytes, BeforeValidator(bytes.fromhex)]  # of a page of search
 
 
 class JourneyService:
@@ -104,14 +90,14 @@ class JourneyService:
             raise BadCombination("step", "leave the step or the state out: only running journeys are at a step")
         if is_searched:
             return await self._searched(wanted, page, state, until)
-        place = page.place(_Stored)
-        after = await self._store.entry(place["journey"], place["run"]) if place else None
+        place = page.place(tuple[str, str])
+        after = await self._store.entry(*place) if place else None
         if place and after is None:
             raise BadCursor
         found = await self.lists.newest(
             wanted, state=state, running=running, until=until, sort=sort, after=after, limit=page.limit + 1
         )
-        items, following = page.split(found, lambda one: {"journey": one.id, "run": one.run_id})
+        items, following = page.split(found, lambda one: (one.id, one.run_id))
         return PageView(items=[*items], next=following)
 
     async def _searched(
@@ -130,16 +116,16 @@ class JourneyService:
                 and (until is None or (at is not None and at < until))
             )
 
-        place = page.place(_Searched)
+        place = page.place(tuple[_Token])
         try:
-            found, following = await search(place and place["token"])
+            found, following = await search(place[0] if place else None)
         except RPCError as error:
             if place is None or not is_unknown_token(error):
                 raise
             await search(None)  # if this fails as well, the fault is the server's
             raise BadCursor from None
-        items, token = [item for item in found if fits(item)], following and {"token": following.hex()}
-        return PageView(items=items, next=encode_cursor(token) if token else None)
+        items = [item for item in found if fits(item)]
+        return PageView(items=items, next=encode_cursor([following.hex()]) if following else None)
 
     async def show(self, caller: Caller, journey: str, run_id: str | None = None) -> JourneySnapshot:
         """Return what Temporal, the journey and the store know of a journey. `JourneyView.of` shows it.
@@ -166,12 +152,9 @@ class JourneyService:
         self, caller: Caller, page: PageRequest, *, scenario: str | None = None, **wanted: Any
     ) -> PageView[AttemptView]:
         """List attempts of deliveries, the newest first. `wanted` are filters of `Store.deliveries`."""
-        place = page.place(_Attempted)
-        after = (place["at"], place["attempt"], place["delivery"]) if place else None
+        after = page.place(tuple[Moment, Ordinal, str])
         found = await self.attempts(caller, scenario=scenario, after=after, limit=page.limit + 1, **wanted)
-        items, following = page.split(
-            found, lambda one: {"at": one.started_at, "attempt": one.attempt, "delivery": one.delivery_id}
-        )
+        items, following = page.split(found, lambda one: (one.started_at, one.attempt, one.delivery_id))
         return PageView(items=[*items], next=following)
 
     async def attempts(self, caller: Caller, **wanted: Any) -> list[AttemptView]:

@@ -31,7 +31,7 @@ from gateway.operations.migration import check_migration
 from gateway.operations.request import NOT_HELD, RequestedOperation, check_arguments, check_record
 from gateway.service.caller import Caller
 from gateway.service.operation_views import ItemOutcome, JourneyNow, OperatedView, OperationItemView, OperationView
-from gateway.service.view import Numbered, PageRequest, PageView
+from gateway.service.view import Ordinal, PageRequest, PageView
 from runtime.store import OperationItem, Store, StoredOperation, StoreError
 from runtime.temporal_faults import is_unknown_workflow, unless_gone
 from scenario.words import Operation, OutgoingOperation
@@ -44,10 +44,6 @@ _FINAL: Final = timedelta(minutes=5)  # after the end of an operation until its 
 _CACHED: Final = 1_000
 _STARTING: Final = timedelta(seconds=30)  # between storing an operation and starting its workflow
 _SENT_TO_ONE: Final = {"rate": 0.0, "limit": None, "dry_run": False, "everybody": False}
-
-
-class _ItemPlace(Numbered):
-    journey: str
 
 
 class OperationService:
@@ -205,7 +201,7 @@ class OperationService:
             after=await page.item(self._store.stored_operation),
             limit=page.limit + 1,
         )
-        items, following = page.split(found, lambda one: {"id": one.id})
+        items, following = page.split(found, lambda one: [one.id])
         return PageView(items=[*await self._views(items)], next=following)
 
     async def show(self, caller: Caller, identifier: str) -> OperationView:
@@ -221,10 +217,9 @@ class OperationService:
         self, caller: Caller, identifier: str, page: PageRequest, outcome: ItemOutcome | None = None
     ) -> PageView[OperationItemView]:
         await self.show(caller, identifier)
-        place = page.place(_ItemPlace)
-        after = place and (place["number"], place["journey"])
+        after = page.place(tuple[Ordinal, str])
         found = await self._store.items(identifier, outcome=outcome, after=after, limit=page.limit + 1)
-        items, following = page.split(found, lambda item: {"number": item.number, "journey": item.workflow_id})
+        items, following = page.split(found, lambda item: item.place)
         shown = [OperationItemView.from_record(item, journey=item.workflow_id) for item in items]
         return PageView(items=shown, next=following)
 

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import ValidationError
-from typing_extensions import TypedDict
 
 from activities.content import Content, LoadedVersion, UnknownVersion
 from gateway.concurrency import CoalescingCache
@@ -99,11 +98,6 @@ class ClosedView(View):
     """The closure; null if the scenario is open."""
 
 
-class _Place(TypedDict):
-    scenario: str
-    version: int
-
-
 class ScenarioService:
     """Use cases about published scenarios. `content` has the versions that were opened last.
 
@@ -156,9 +150,9 @@ class ScenarioService:
     async def list(self, caller: Caller, page: PageRequest, scenario: str | None = None) -> PageView[VersionView]:
         """Return a page of `versions`. Raise BadCursor if the cursor is not one of this list."""
         found = sorted(await self.versions(caller, scenario), key=_order)  # databases differ in their collation
-        if (place := page.place(_Place)) is not None:
-            found = [item for item in found if _order(item) > (place["scenario"], -place["version"])]
-        items, following = page.split(found, lambda one: {"scenario": one.scenario, "version": one.version})
+        if (last := page.place(tuple[str, int])) is not None:
+            found = [item for item in found if _order(item) > last]
+        items, following = page.split(found, _order)
         return PageView(items=[*items], next=following)
 
     async def show(self, caller: Caller, name: str, version: int | None = None) -> ScenarioView:

@@ -3,7 +3,7 @@
 The HTTP API returns a view, commands print it, pages read its attributes, and the reference is generated from the
 docstrings of its fields.
 
-A cursor leads from one page to the next. It is base64url of a JSON object, which callers must not rely on. It holds no
+A cursor leads from one page to the next. It is base64url of a JSON array, which callers must not rely on. It holds no
 secret. Anybody can make one, so it is validated: use cases that list raise BadCursor for one of another list.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Final, Generic, Self, TypeVar
@@ -29,7 +29,6 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
-from typing_extensions import TypedDict
 
 from gateway.errors import BadCursor
 
@@ -82,14 +81,7 @@ class PageView(View, Generic[_Item]):
     next: str | None = Field(description="The `cursor` of the next page; null if this is the last")
 
 
-class _Id(TypedDict):
-    id: str
-
-
-class Numbered(TypedDict):
-    """The place of an item in a list with numbers."""
-
-    number: Annotated[int, Field(ge=0, le=2**31 - 1)]
+Ordinal = Annotated[int, Field(ge=0, le=2**31 - 1)]  # the number of an item, in a cursor
 
 
 @dataclass(frozen=True)
@@ -106,35 +98,32 @@ class PageRequest:
     @property
     def number(self) -> int:
         """The number that the page begins after, or 0 for the first page."""
-        place = self.place(Numbered)
-        return place["number"] if place else 0
+        place = self.place(tuple[Ordinal])
+        return place[0] if place else 0
 
     async def item(self, find: Callable[[str], Awaitable[_Item | None]]) -> _Item | None:
-        """Return the item that the page begins after, or None for the first page. The cursor has its `id`."""
-        place = self.place(_Id)
-        found = await find(place["id"]) if place else None
+        """Return the item that the page begins after, or None for the first page. The cursor has its id."""
+        place = self.place(tuple[str])
+        found = await find(*place) if place else None
         if place and found is None:
             raise BadCursor
         return found
 
     def split(
-        self, found: Sequence[_Item], place: Callable[[_Item], Mapping[str, Any]]
+        self, found: Sequence[_Item], place: Callable[[_Item], Sequence[Any]]
     ) -> tuple[Sequence[_Item], str | None]:
         """Return the items of the page, of one more if there are as many, and the cursor of the next page, or None."""
         items = found[: self.limit]
         return items, encode_cursor(place(items[-1])) if len(found) > self.limit else None
 
 
-def encode_cursor(place: Mapping[str, Any]) -> str:
-    """Return the cursor of a place: a JSON object, or values that pydantic can serialise."""
-    return urlsafe_b64encode(_ANY.dump_json(dict(place))).decode().rstrip("=")
+def encode_cursor(place: Sequence[Any]) -> str:
+    """Return the cursor of a place: values that pydantic can serialise."""
+    return urlsafe_b64encode(_ANY.dump_json(place)).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
-    """Return the place of a cursor. Raise BadCursor if it is not one of this list.
-
-    `shape` validates it: a model, a dataclass, or a TypedDict of `typing_extensions`.
-    """
+    """Return the place of a cursor. `shape` validates it. Raise BadCursor if it is not one of this list."""
     try:
         place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
         return TypeAdapter(shape).validate_python(place)
@@ -142,4 +131,4 @@ def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
         raise BadCursor from None
 
 
-_ANY: Final = TypeAdapter(dict[str, Any])
+_ANY: Final = TypeAdapter(Sequence[Any])

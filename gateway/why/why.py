@@ -11,7 +11,6 @@ from typing import Final
 
 from pydantic import ConfigDict
 from temporalio.client import Client
-from typing_extensions import TypedDict
 
 from gateway.errors import BadInput, NotFound
 from gateway.service.view import Moment, PageRequest, View, Zone, encode_cursor
@@ -84,11 +83,6 @@ class Question:
     scenario: str | None = None  # the scenario of the step, or None for the newest entry that has such a step
 
 
-class _Place(TypedDict):
-    at: Moment
-    run: str
-
-
 async def why(
     temporal: Client,
     store: Store,
@@ -101,8 +95,7 @@ async def why(
     policies: Policies | None = None,
 ) -> WhyView:
     """Explain a contact's entries to some scenarios, or to all for None. See `JourneyService.why`."""
-    place = page.place(_Place)
-    last = (place["at"], place["run"]) if place else None
+    last = page.place(tuple[Moment, str])  # the time and the run of an entry
     # The end of a period is exclusive. Entries of the same moment may be on this page.
     period = Period(since, last and last[0] + timedelta(microseconds=1))
     wanted = page.limit + 2  # the last one of the page before, and one more to know that there are more
@@ -131,7 +124,7 @@ async def why(
         entries=stories,
         caps=taken,
         zone=zone,
-        next=encode_cursor({"at": following[0], "run": following[1]}) if following else None,
+        next=encode_cursor(following) if following else None,
     )
 
 
