@@ -21,7 +21,7 @@ from gateway.api.authentication import Keys, scope_of
 from gateway.api.problem import TITLES
 from gateway.cases.model import schema as case_schema
 from gateway.cli.app import COMMANDS, app
-from gateway.operations.retry_policy import DeliveryInProgress
+from gateway.service.destinations import DeliveryInProgress
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.service.overview import OverviewView

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from gateway.cli.output import Table, print_line, print_prose
 from gateway.journeys.snapshot import DeliveryStatus
-from gateway.operations.retry_policy import PendingDelivery
+from gateway.service.destinations import PendingDelivery
 from gateway.service.journey_view import AttemptView, JourneyView
 from gateway.service.listing import JourneySummary
 from gateway.terminal import console, local, styled, text

@@ -32,7 +32,7 @@ from scenario.words import Operation
 if TYPE_CHECKING:
     from gateway.client import ScenarioClient
     from gateway.operations.request import JourneyTarget, Tally
-    from gateway.operations.retry_policy import PendingDelivery, RetuneCandidates
+    from gateway.service.destinations import PendingDelivery, RetuneCandidates
     from gateway.service.listing import JourneySummary
     from gateway.service.view import View
 
@@ -166,7 +166,8 @@ def retune(destination: DestinationArgument, record: OperatorOptions, policy: _P
     have not been attempted yet.
     """
     from gateway.cli.journey_text import flights
-    from gateway.operations.retry_policy import DeliveryInProgress, RetryPolicyChange, RetuneCandidates
+    from gateway.operations.request import RetryPolicyChange
+    from gateway.service.destinations import DeliveryInProgress, RetuneCandidates
     from gateway.service.index import EVERY
 
     async def look(client: ScenarioClient) -> RetuneCandidates:

@@ -14,10 +14,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from gateway.errors import BadOperation, JourneyStuck, NotAccepted, NotAnswered
 from gateway.journeys import snapshot
 from gateway.journeys.snapshot import check_identifier
-from gateway.operations import retry_policy
 from gateway.operations.migration import forecast
 from gateway.operations.request import NOT_HELD, RATE, JourneyTarget, OperationRun, operation_named
-from gateway.operations.retry_policy import PendingDelivery
+from gateway.service.destinations import PendingDelivery, pending_deliveries
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary, first
 from runtime.encryption.keyring import Erased
@@ -34,7 +33,7 @@ class JourneyOperations:
     def __init__(self, temporal: Client, store: Store) -> None:
         self.temporal, self.store, self.lists = temporal, store, JourneyLists(temporal, store)
         self.forecast_migration = partial(forecast, temporal, store)
-        self.retune_candidates = partial(retry_policy.pending_deliveries, temporal, store)
+        self.retune_candidates = partial(pending_deliveries, temporal, store)
 
     async def select(
         self,

@@ -9,17 +9,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from temporalio.exceptions import ApplicationError
 
 from gateway.concurrency import Concurrency
-from gateway.errors import BadOperation, NotAccepted, NotAnswered, Refusal
+from gateway.errors import BadInput, BadOperation, NotAccepted, NotAnswered, Refusal
 from gateway.service.index import JourneyFilter
 from gateway.service.view import View
 from runtime.store import StoredOperation
+from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
 from scenario.words import Operation
 from workflows.operation import SLOWEST
 from workflows.updates import read_names, read_retry, read_version, read_waits
@@ -259,3 +260,36 @@ def request_of(stored: StoredOperation) -> RequestedOperation:
         )
     except (KeyError, TypeError, ValueError):
         raise BadOperation("the operation was requested by a newer release: update this gateway") from None
+
+
+_NUMBERS: Final = {
+    "backoff_coefficient": f"the backoff coefficient must be from 1 to {STEEPEST}; with 1, all pauses are the same",
+    "maximum_attempts": f"the number of attempts must be from 0, which means no limit, to {UNLIMITED}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicyChange:
+    """A change of a `scenario.plan.retry.RetryPolicy`. Fields that are None stay as they are. Durations in seconds."""
+
+    initial_interval: float | None = None
+    backoff_coefficient: float | None = None
+    maximum_interval: float | None = None
+    maximum_attempts: int | None = None
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        changed = self.given()
+        if not changed:
+            raise BadInput("name what to change: an interval, the coefficient, the attempts or the deadline")
+        for name, value in changed.items():
+            low, high = BOUNDS[name]
+            if not low <= value <= high:
+                problem = "is too long" if value > high else "must be greater than zero"
+                raise BadInput(_NUMBERS.get(name, f"the {name.replace('_', ' ')} {problem}"), at=["retry", name])
+        if not fit({STORED[name]: value for name, value in changed.items()}):
+            text = "the initial interval cannot be longer than the maximum interval"
+            raise BadInput(text, at=["retry", "initial_interval"])
+
+    def given(self) -> dict[str, float]:
+        return {name: value for name, value in asdict(self).items() if value is not None}

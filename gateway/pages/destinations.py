@@ -13,7 +13,7 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
 from gateway.errors import NotFound
-from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange
+from gateway.operations.request import RetryPolicyChange
 from gateway.pages.chart import ChartGroup
 from gateway.pages.operations import LABELS, operation_link, value_words
 from gateway.pages.page import (
@@ -31,6 +31,7 @@ from gateway.pages.page import (
 )
 from gateway.pages.rendering import link
 from gateway.service.batches import SyncedAudienceView
+from gateway.service.destinations import PendingDelivery
 from gateway.service.index import JourneyFilter
 from gateway.service.outgoing import OperatorRecord
 from gateway.service.stats import SendingCount

@@ -1,13 +1,17 @@
 """Use cases about destinations: their recent attempts, the deliveries that wait for them, and those in progress.
 
 A destination serves all scenarios, so a caller must be allowed to use all of them.
+
+The store has the deliveries between two attempts, and the journeys whose version sends to a destination. Temporal has
+the pending activities of each journey. Together they also find deliveries without an attempt so far: throttled,
+rejected by a circuit breaker, or not yet taken by a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,15 +23,16 @@ from typing import Final
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from activities.channel_registry import WEBHOOK
+from activities.channel_registry import CHANNELS, WEBHOOK
+from activities.interface import fairness_key
 from activities.webhook.destinations.destinations import Destination, Destinations
 from gateway.concurrency import CoalescingCache, gather_some
 from gateway.journeys.snapshot import DeliveryStatus, pending_of
-from gateway.operations import retry_policy
-from gateway.operations.retry_policy import LOOK_BACK, RetuneCandidates
 from gateway.service.caller import TERMINAL, Caller
 from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
+from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.journey_view import AttemptView
+from gateway.service.listing import JourneyLists
 from gateway.service.view import View
 from runtime.store import Attempt, BackoffCount, OutcomeCounts, Store
 from runtime.store.deliveries import Traffic
@@ -36,7 +41,13 @@ from scenario.plan.retry import RetryPolicy
 
 PERIOD: Final = timedelta(days=1)  # the period in which attempts are counted; it begins with a full hour
 LISTED: Final = 10  # failures, and deliveries that wait
+LOOK_BACK: Final = timedelta(days=7)
+"""Maximum age of a due attempt that was never made, for example because no worker ran."""
+LOOKED_UP: Final = 500  # journeys looked up by default: about a second's work for a server
+_BY_ACTIVITY: Final = {channel.activity: channel.name for channel in CHANNELS.values()}
+_CHUNK: Final = 200  # journeys looked up before the limit is checked
 _PATIENCE: Final = 3.0  # seconds
+_AT_ONCE: Final = 20  # lookups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +101,6 @@ LEFT_ALONE: Final = frozenset({"breaker_open", "login_left_alone"})
 LOOKED_AT: Final = 20  # deliveries of each destination that are looked up in Temporal: all of them get the same answer
 LOOKED_BACK: Final = timedelta(hours=1)  # the period in which attempts are counted
 TTL: Final = 10.0  # seconds for which the states of destinations are cached
-_AT_ONCE: Final = 20  # lookups
 
 
 class DestinationNow(View):
@@ -251,5 +261,110 @@ class DestinationService:
     async def in_progress(self, caller: Caller, destination: str, *, limit: int) -> RetuneCandidates:
         """Return some deliveries to a destination that are in progress, as far as they can be looked up quickly."""
         caller.check_all()
-        pending = retry_policy.pending_deliveries
-        return await pending(self._temporal, self._store, destination, limit=limit, look_up=10 * limit)
+        return await pending_deliveries(self._temporal, self._store, destination, limit=limit, look_up=10 * limit)
+
+
+@dataclass(frozen=True)
+class PendingDelivery:
+    """A delivery in progress."""
+
+    journey: str
+    step: str
+    goes_to: str  # the destination as the journey names it: the channel's name for e-mails and SMS
+    latest: Attempt | None
+    pending: DeliveryStatus  # the delivery's activity, as Temporal reports it
+
+
+class DeliveryInProgress(View):
+    """A delivery in progress to a destination."""
+
+    journey: str
+    """Journey id."""
+    step: str
+    """Step id."""
+    delivery_id: str | None
+    """Delivery id; null if no attempt is on record."""
+    attempts: int | None
+    """Number of attempts; null if none is on record."""
+    pending: DeliveryStatus
+    """The delivery, as Temporal has it."""
+
+    @classmethod
+    def of(cls, item: PendingDelivery) -> DeliveryInProgress:
+        latest = item.latest
+        return cls.from_record(item, delivery_id=latest and latest.delivery_id, attempts=latest and latest.attempt)
+
+
+@dataclass(frozen=True)
+class RetuneCandidates:
+    """The deliveries to a destination that are in progress, as far as they were looked up."""
+
+    found: list[PendingDelivery]
+    unseen: int  # number of journeys that were not looked up and may have one more
+
+
+async def pending_deliveries(
+    temporal: Client, store: Store, destination: str, *, limit: int = EVERY, look_up: int = LOOKED_UP
+) -> RetuneCandidates:
+    """Return the deliveries in progress: first those between two attempts, by due time, then those without an attempt.
+
+    Args:
+        destination: A destination's name, a host, ``email`` or ``sms``. The name of a mail server or provider finds
+            only deliveries that were attempted.
+        look_up: Maximum number of journeys looked up on the server, which takes some hundreds a second. Deliveries
+            of other journeys are returned as the log of attempts has them.
+    """
+    attempts = await store.between_attempts(destination, since=datetime.now(UTC) - LOOK_BACK, limit=EVERY)
+    tried = {(attempt.workflow_id, attempt.step): attempt for attempt in attempts}
+    journeys = list(dict.fromkeys(journey for journey, _ in tried))
+
+    def again(journey: str, item: DeliveryStatus) -> PendingDelivery | None:
+        latest = tried.get((journey, item.step))
+        return None if latest is None else PendingDelivery(journey, item.step, _goes_to(latest), latest, item)
+
+    def first(journey: str, item: DeliveryStatus) -> PendingDelivery | None:
+        # Temporal has the beginning of a long name only.
+        key = item.fairness_key
+        is_there = key == fairness_key(destination) if key else _BY_ACTIVITY.get(item.activity) == destination
+        if (journey, item.step) in tried or not is_there:
+            return None
+        return PendingDelivery(journey, item.step, destination, None, item)
+
+    found = await _look_up(temporal, journeys[:look_up], again, limit)
+    known, beyond = set(journeys), set(journeys[look_up:])
+    for one in (attempt for attempt in attempts if attempt.workflow_id in beyond):
+        due = DeliveryStatus(step=one.step, state="scheduled", attempt=one.attempt + 1, next_try_at=one.next_try_at)
+        found.append(PendingDelivery(one.workflow_id, one.step, _goes_to(one), one, due))
+    look_up, unseen = max(look_up - len(journeys), 0), 0
+    if len(found) < limit:
+        async for entries in JourneyLists(temporal, store).admitted(
+            JourneyFilter(destination=destination), size=_CHUNK
+        ):
+            journeys = [entry.workflow_id for entry in entries]
+            found += await _look_up(temporal, journeys[:look_up], first, limit - len(found))
+            if len(found) >= limit:
+                break
+            unseen += sum(journey not in known for journey in journeys[look_up:])
+            look_up = max(look_up - len(journeys), 0)
+    return RetuneCandidates(found[:limit], unseen)
+
+
+def _goes_to(latest: Attempt) -> str:
+    return latest.destination if CHANNELS[latest.channel].addressed else latest.channel
+
+
+async def _look_up(
+    temporal: Client, journeys: Iterable[str], pick: Callable[[str, DeliveryStatus], PendingDelivery | None], limit: int
+) -> list[PendingDelivery]:
+    async def look_up(journey: str) -> list[PendingDelivery]:
+        going = await pending_of(temporal, journey)
+        return [picked for item in going if (picked := pick(journey, item)) is not None]
+
+    wanted = list(journeys)
+    found: list[PendingDelivery] = []
+    for start in range(0, len(wanted), _CHUNK):
+        for items in await gather_some(_AT_ONCE, look_up, wanted[start : start + _CHUNK]):
+            found += items
+        if len(found) >= limit:
+            break
+    return found[:limit]

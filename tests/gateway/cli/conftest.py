@@ -18,8 +18,8 @@ from gateway.client import EventView
 from gateway.errors import NotFound
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.operations.request import JourneyTarget, OperationRun
-from gateway.operations.retry_policy import RetuneCandidates
 from gateway.publishing import Publication
+from gateway.service.destinations import RetuneCandidates
 from gateway.service.erasures import ErasureView
 from gateway.service.journeys import JourneyService
 from runtime.store import Store

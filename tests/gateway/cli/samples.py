@@ -9,10 +9,9 @@ from zoneinfo import ZoneInfo
 
 from gateway.journeys.snapshot import DeliveryStatus
 from gateway.operations.migration import MigrationForecast, StepPopulation
-from gateway.operations.retry_policy import PendingDelivery
 from gateway.reconcile.reconcile import Discrepancy
 from gateway.service.campaign_views import CampaignLineView, CampaignView
-from gateway.service.destinations import DestinationNow
+from gateway.service.destinations import DestinationNow, PendingDelivery
 from gateway.service.erasures import ErasureView
 from gateway.service.listing import JourneySummary
 from gateway.service.overview import OverviewView, WaitingBatches

@@ -15,8 +15,8 @@ from gateway.errors import BadInput
 from gateway.journeys.snapshot import DeliveryStatus, pending
 from gateway.operations.journey_operations import targets
 from gateway.operations.migration import MigrationForecast, forecast
-from gateway.operations.request import JourneyTarget
-from gateway.operations.retry_policy import PendingDelivery, RetryPolicyChange, pending_deliveries
+from gateway.operations.request import JourneyTarget, RetryPolicyChange
+from gateway.service.destinations import PendingDelivery, pending_deliveries
 from runtime.store import Attempt, Store
 from scenario.plan.plan import Plan, dump_plan
 from scenario.plan.retry import RetryPolicy

@@ -12,9 +12,9 @@ import pytest
 from activities.interface import Delivery
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.journeys.snapshot import DeliveryStatus
-from gateway.operations.retry_policy import PendingDelivery
 from gateway.pages.destinations import in_force
 from gateway.pages.operations import changes
+from gateway.service.destinations import PendingDelivery
 from runtime.store import Attempt, Store
 from scenario.plan.retry import RetryPolicy
 from tests import factories
