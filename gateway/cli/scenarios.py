@@ -204,9 +204,7 @@ def _write_forecast(found: MigrationForecast, write: Any) -> None:
 
 def _show_forecast(found: MigrationForecast, sending: BatchOptions) -> None:
     if sending.json:
-        from gateway.service.operation_views import MigrationView
-
-        dump(MigrationView.of(found))
+        dump(found)
     else:
         _write_forecast(found, say)
     fitting = count(len(found.fitting), "journey")

@@ -180,7 +180,7 @@ class OperationActivities:
             )
             for one in forecast.standing:
                 why = None if one.fits else f"it is at {one.step}, {one.becomes}"
-                yield request, [(JourneyTarget(journey, which.step), why) for journey in one.journeys]
+                yield request, [(JourneyTarget(journey, which.step), why) for journey in one.ids]
         elif which.campaign is not None:
             last = 0
             while found := await journeys.store.campaign_journeys(which.campaign, after=last, limit=_PAGE):

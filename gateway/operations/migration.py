@@ -6,16 +6,16 @@ Temporal's search lags by some moments, so this is a forecast. Each journey itse
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from temporalio.client import Client
 
 from gateway.errors import BadInput
 from gateway.operations.request import JourneyTarget
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.listing import JourneyLists, JourneySummary, listed
+from gateway.service.view import View
 from runtime.store import Store, StoredVersion
 from scenario.errors import ScenarioError
 from scenario.model.document import load
@@ -39,42 +39,49 @@ _DECIDED_LATER: Final = "each journey decides"
 _NAMED: Final = 20  # steps in a sentence
 
 
-@dataclass(frozen=True)
-class StepPopulation:
+class StepPopulation(View):
     """Journeys of one version that are at one step in one state."""
 
-    version: int  # the version's number
-    step: str | None  # the step's id, or None if it is unknown
+    version: int
+    """The version's number."""
+    step: str | None
+    """The step's id; null if it is unknown."""
     state: str
-    """``waiting``, ``retrying``, ``held``, ``paused``, or ``running`` for those in a delivery or between steps."""
-    journeys: tuple[str, ...]  # their ids
-    fits: bool  # true if they can be migrated, as far as the plans show
-    becomes: str  # the step in the other version: ``which stays``, ``which is gone: map it``
+    """`waiting`, `retrying`, `held`, `paused`, or `running` for those in a delivery or between steps."""
+    journeys: int
+    """Number of journeys."""
+    fits: bool
+    """True if they can be migrated, as far as the plans show."""
+    becomes: str
+    """The step in the target version: `which stays`, `which is gone: map it`."""
+    ids: Annotated[tuple[str, ...], Field(exclude=True)] = ()
+    """The journeys' ids."""
 
     def __str__(self) -> str:
         """Return such as ``412 wait at wait-2, which is gone: map it``."""
-        count = len(self.journeys)
         doing = _BETWEEN if self.step is None else _DOING.get(JourneyState(self.state), _AT_STEP)
-        return f"{count:,} {doing[count != 1]}{f' {self.step}' if self.step else ''}, {self.becomes}"
+        return f"{self.journeys:,} {doing[self.journeys != 1]}{f' {self.step}' if self.step else ''}, {self.becomes}"
 
 
-@dataclass(frozen=True)
-class MigrationForecast:
+class MigrationForecast(View):
     """A forecast of a migration."""
 
     scenario: str
-    to: int  # the number of the target version
-    differences: Mapping[int, VersionDifference | None]
-    """The differences between each current version and the target, or None if a version is unreadable."""
-    standing: tuple[StepPopulation, ...]  # the journeys, those of later versions first, in the order of steps
+    """The scenario's name."""
+    to: int
+    """The number of the target version."""
+    differences: dict[int, VersionDifference | None]
+    """Differences to the target version, by the number of the current version; null if that version is unreadable."""
+    standing: list[StepPopulation]
+    """The journeys by version, step and state, those of later versions first, in the order of steps."""
 
     @property
     def fitting(self) -> list[str]:
-        return [journey for one in self.standing if one.fits for journey in one.journeys]
+        return [journey for one in self.standing if one.fits for journey in one.ids]
 
     @property
     def left_out(self) -> int:
-        return sum(len(one.journeys) for one in self.standing if not one.fits)
+        return sum(one.journeys for one in self.standing if not one.fits)
 
     def targets(self, step: str | None = None) -> list[JourneyTarget]:
         """Return the journeys that can be migrated, as targets of a batch; with `step`, only while they are at it."""
@@ -132,10 +139,10 @@ async def forecast(
     if known:
         _require("in their versions", [*names, *([step] if step else [])], known.values())
     return MigrationForecast(
-        scenario,
-        number,
-        {one: _difference(known[one], target) for one in sorted(known, reverse=True)},
-        tuple(_standing(found[:limit], versions, known, target, names)),
+        scenario=scenario,
+        to=number,
+        differences={one: _difference(known[one], target) for one in sorted(known, reverse=True)},
+        standing=_standing(found[:limit], versions, known, target, names),
     )
 
 
@@ -155,7 +162,17 @@ def _standing(
     standing: list[StepPopulation] = []
     for (number, step, state), journeys in places.items():
         fits, becomes = (True, _DECIDED_LATER) if step is None else fate(known[number].plan, target.plan, step, names)
-        standing.append(StepPopulation(number, step, state, tuple(journeys), fits, becomes))
+        standing.append(
+            StepPopulation(
+                version=number,
+                step=step,
+                state=state,
+                journeys=len(journeys),
+                fits=fits,
+                becomes=becomes,
+                ids=tuple(journeys),
+            )
+        )
     order = {number: list(one.plan.steps) for number, one in known.items()}
     return sorted(
         standing, key=lambda one: (-one.version, order[one.version].index(one.step) if one.step else -1, one.state)

@@ -19,6 +19,7 @@ from gateway.errors import Refusal
 from gateway.map.map import ScenarioMap
 from gateway.map.outline import Overlay
 from gateway.map.outline import since as changed_since
+from gateway.operations.migration import StepPopulation
 from gateway.pages.page import (
     Do,
     Form,
@@ -38,7 +39,6 @@ from gateway.pages.rendering import to_scenario
 from gateway.publishing import Journeys
 from gateway.service.authoring import AuthoringService, NextVersion
 from gateway.service.index import JourneyFilter
-from gateway.service.operation_views import StepPopulationView
 from gateway.service.stats import VersionStats
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
@@ -212,7 +212,7 @@ class EarlierJourneys:
     version: int
     journeys: int
     changes: VersionDifference
-    standing: list[StepPopulationView] | None  # the others, or None if search fails
+    standing: list[StepPopulation] | None  # the others, or None if search fails
     between: int  # those between steps, each of which decides for itself
     mappable: Mapping[str, list[str]]  # steps that those which do not fit may be mapped to: those of the same kind
 
@@ -261,12 +261,12 @@ async def _earlier(page: Page, name: str, counted: VersionStats, target: LoadedV
     )
 
 
-def _standing(counted: VersionStats, opened: LoadedVersion, target: LoadedVersion) -> Iterator[StepPopulationView]:
+def _standing(counted: VersionStats, opened: LoadedVersion, target: LoadedVersion) -> Iterator[StepPopulation]:
     for step in counted.steps:
         fits, becomes = fate(opened.table, target.table, step.id, {})
         for state, journeys in step.now or ():
             if journeys:
-                yield StepPopulationView(
+                yield StepPopulation(
                     version=counted.version, step=step.id, state=state, journeys=journeys, fits=fits, becomes=becomes
                 )
 

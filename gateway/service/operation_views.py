@@ -1,4 +1,4 @@
-"""Views of operations: on many journeys, on one, their results, and forecasts of migrations."""
+"""Views of operations: on many journeys, on one, and their results."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from gateway.operations.migration import MigrationForecast
 from gateway.operations.request import RefusalView
 from gateway.service.view import View
 from runtime.store import StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED
-from scenario.plan.difference import VersionDifference
 from scenario.words import Operation
 
 OperationState = Literal["surveying", "running", "stopped", "finished", "failed"]
@@ -135,41 +133,6 @@ class TallyView(View):
     """The journeys that did not."""
     left: int
     """Number of journeys that were not asked."""
-
-
-class StepPopulationView(View):
-    """Journeys of one version that are at one step in one state."""
-
-    version: int
-    """The version's number."""
-    step: str | None
-    """The step's id; null if it is unknown."""
-    state: str
-    """`waiting`, `retrying`, `held`, `paused` or `running`."""
-    journeys: int
-    """Number of journeys."""
-    fits: bool
-    """True if they can be migrated."""
-    becomes: str
-    """The step in the target version: `which stays`, `which is gone: map it`."""
-
-
-class MigrationView(View):
-    """A forecast of a migration."""
-
-    scenario: str
-    """The scenario's name."""
-    to: int
-    """The number of the target version."""
-    differences: dict[int, VersionDifference | None]
-    """Differences to the target version, by the number of the current version; null if that version is unreadable."""
-    standing: list[StepPopulationView]
-    """The journeys by version, step and state."""
-
-    @classmethod
-    def of(cls, found: MigrationForecast) -> MigrationView:
-        standing = [StepPopulationView.from_record(one, journeys=len(one.journeys)) for one in found.standing]
-        return cls.from_record(found, standing=standing)
 
 
 def _state(stored: StoredOperation) -> OperationState:

@@ -109,13 +109,24 @@ WHY: Final = WhyView(
     ],
     zone=ZoneInfo("Europe/Paris"),
 )
-GONE: Final = StepPopulation(3, "wait-2", "waiting", ("a/1", "a/2"), fits=False, becomes="which is gone: map it")
-STAYS: Final = StepPopulation(3, "hook", "held", ("a/3",), fits=True, becomes="which stays")
-_BETWEEN: Final = StepPopulation(2, None, "running", ("a/4", "a/5"), fits=True, becomes="each journey is asked")
+
+
+def standing(version: int, step: str | None, state: str, ids: tuple[str, ...], *, becomes: str) -> StepPopulation:
+    fits = becomes != "which is gone: map it"
+    return StepPopulation(
+        version=version, step=step, state=state, journeys=len(ids), fits=fits, becomes=becomes, ids=ids
+    )
+
+
+GONE: Final = standing(3, "wait-2", "waiting", ("a/1", "a/2"), becomes="which is gone: map it")
+STAYS: Final = standing(3, "hook", "held", ("a/3",), becomes="which stays")
+_BETWEEN: Final = standing(2, None, "running", ("a/4", "a/5"), becomes="each journey is asked")
 _DIFFERENT: Final = VersionDifference(
     removed=("wait-2",), changed={"hook": ("body",)}, redrawn=(Redrawn("split halves", 700, "contacts"),)
 )
-FORECAST: Final = MigrationForecast("a", 4, {3: _DIFFERENT, 2: None}, (GONE, STAYS, _BETWEEN))
+FORECAST: Final = MigrationForecast(
+    scenario="a", to=4, differences={3: _DIFFERENT, 2: None}, standing=[GONE, STAYS, _BETWEEN]
+)
 LATEST: Final = attempt("hook", 4, error="connect_refused", status=None, destination="wax")
 FLIGHT: Final = PendingDelivery(
     "a/7", "hook", "wax", LATEST, DeliveryStatus(step="hook", state="scheduled", attempt=5, next_try_at=DUE)

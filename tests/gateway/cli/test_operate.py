@@ -281,7 +281,7 @@ def test_those_that_fit_get_the_operation_and_the_others_are_said(run: Run, clie
 
 
 def test_what_is_mapped_and_where_goes_along(run: Run, client: Client):
-    client.shown["forecast_migration"] = replace(FORECAST, standing=(STAYS,))
+    client.shown["forecast_migration"] = FORECAST.model_copy(update={"standing": [STAYS]})
     mapped = ("--map", "hook=hook2", "--map", "b = c")
     ran = run("migrate", "a", "--at", "hook", *mapped, "--reason", "x", "--operator", "ann", "--format", "json")
     assert ran.status == 0
@@ -291,7 +291,7 @@ def test_what_is_mapped_and_where_goes_along(run: Run, client: Client):
 
 
 def test_those_that_refuse_say_why(run: Run, client: Client):
-    client.shown["forecast_migration"] = replace(FORECAST, standing=(STAYS,))
+    client.shown["forecast_migration"] = FORECAST.model_copy(update={"standing": [STAYS]})
     client.answers = {"a/3": NotAccepted("a/3", "'mail' would be sent again")}
     ran = run("migrate", "a")
     assert (ran.status, ran.out) == (1, "accepted 0, refused 1 ('mail' would be sent again)\n")
@@ -301,7 +301,7 @@ def test_those_that_refuse_say_why(run: Run, client: Client):
 def test_where_nobody_can_go_on_nothing_is_sent(
     run: Run, client: Client, standing: tuple[StepPopulation, ...], why: str
 ):
-    client.shown["forecast_migration"] = replace(FORECAST, standing=standing)
+    client.shown["forecast_migration"] = FORECAST.model_copy(update={"standing": standing})
     ran = run("migrate", "a")
     assert (ran.status, ran.out) == (1, "")
     assert ran.err.endswith(f"scenario: nothing to migrate: {why}\n")

@@ -52,8 +52,8 @@ class Client:
         return None if which.operation is None else await self.store.stored_operation(which.operation)
 
     async def forecast_migration(self, *_: Any, **__: Any) -> Any:
-        stays = SimpleNamespace(fits=False, step="hook", becomes="which version 4 has not", journeys=["a/0"])
-        goes = SimpleNamespace(fits=True, step="pause", becomes="pause", journeys=["a/1", "a/2"])
+        stays = SimpleNamespace(fits=False, step="hook", becomes="which version 4 has not", ids=["a/0"])
+        goes = SimpleNamespace(fits=True, step="pause", becomes="pause", ids=["a/1", "a/2"])
         return SimpleNamespace(standing=[stays, goes])
 
     def sender(self, verb: str, **more: Any) -> Callable[[JourneyTarget], Awaitable[None]]:
