@@ -47,75 +47,38 @@ logger = logging.getLogger("gateway")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialMessage:
-    """A test message."""
-
-    delivery: Delivery  # its delivery, of no journey
-    channel: str
-    destination: str  # a destination's name or a host; for e-mail and SMS the server's or provider's
-    address: str  # the recipient's address; empty for webhooks. It is neither recorded nor logged.
-    sender: str  # the key or person that sends it
-    began: datetime  # when the attempt began, in UTC
-
-
-@dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The rules that test messages respect, and their record."""
+    """The rules that test messages respect, and their record. The address of a recipient is not recorded."""
 
     store: Store | None = None  # suppressions and the log of attempts, or None to record nothing
     hashes: AddressHashes | None = None  # the keys of addresses, or None if suppressions are not configured
     recipients: str | None = None  # the setting SCENARIO_TEST_RECIPIENTS. None: all recipients are allowed.
 
-    async def check(self, message: TrialMessage, rules: Rules) -> None:
-        """Raise BadInput if a message of a step may not go to its recipient. A suppressed one is recorded."""
-        if self.recipients is not None and not is_allowed(message, self.recipients):
+    async def check(self, attempt: Attempt, address: str, rules: Rules) -> None:
+        """Raise BadInput if a message of a step may not go to its recipient. A suppressed one is recorded.
+
+        `address` is empty for webhooks.
+        """
+        if self.recipients is not None and not is_allowed(attempt, address, self.recipients):
             raise BadInput(
                 "this server allows test messages to the recipients in SCENARIO_TEST_RECIPIENTS only, and this one is "
                 "not among them: send it to one of those instead"
             )
-        if self.store is None or self.hashes is None or not message.address:
+        if self.store is None or self.hashes is None or not address:
             return
-        found = await self.store.suppressed(message.channel, self.hashes.of(message.channel, message.address))
-        if (stopping := stopped(message.channel, rules, found)) is not None:
-            await self.record(message, "skipped", error="suppressed")
+        found = await self.store.suppressed(attempt.channel, self.hashes.of(attempt.channel, address))
+        if (stopping := stopped(attempt.channel, rules, found)) is not None:
+            await self.record(replace(attempt, outcome="skipped", error="suppressed"))
             raise BadInput(f"nothing was sent: {stopping.words}")
 
-    async def record(
-        self,
-        message: TrialMessage,
-        outcome: str,
-        *,
-        error: str | None = None,
-        status: int | None = None,
-        response: str = "",
-    ) -> None:
-        """Record an attempt; `response` is the masked beginning. If the store is unavailable, only log that."""
+    async def record(self, attempt: Attempt) -> None:
+        """Record an attempt. If the store is unavailable, only log that."""
         if self.store is None:
             return
-        delivery, began = message.delivery, message.began
-        row = Attempt(
-            delivery_id=delivery.id,
-            attempt=1,
-            workflow_id="",
-            run_id="",
-            scenario=delivery.name,
-            version=delivery.version,
-            step=delivery.step,
-            channel=message.channel,
-            destination=message.destination,
-            contact_id=delivery.contact,
-            started_at=began,
-            milliseconds=round((datetime.now(UTC) - began).total_seconds() * 1000),
-            outcome=outcome,
-            status=status,
-            error=error,
-            response=response or None,
-            test_by=message.sender,
-        )
         try:
-            await self.store.record([row])
+            await self.store.record([attempt])
         except StoreError as trouble:
-            logger.warning("the test message %s is not in the log of attempts: %s", delivery.id, trouble)
+            logger.warning("the test message %s is not in the log of attempts: %s", attempt.delivery_id, trouble)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,15 +144,24 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         to=means.to,
         guarded=means.guarded,
     )
-    leaving = TrialMessage(
-        delivery=delivery,
+    attempt = Attempt(
+        delivery_id=delivery.id,
+        attempt=1,
+        workflow_id="",
+        run_id="",
+        scenario=delivery.name,
+        version=delivery.version,
+        step=delivery.step,
         channel=step_model.channel,
         destination=channel.destination(context),
-        address=made.address,
-        sender=means.sender,
-        began=datetime.now(UTC),
+        contact_id=delivery.contact,
+        started_at=datetime.now(UTC),
+        milliseconds=0,
+        outcome="unknown",
+        test_by=means.sender,
     )
-    await means.trials.check(leaving, rules_of(draft.scenario, step_model, Policies(), leaving.channel, ""))
+    rules = rules_of(draft.scenario, step_model, Policies(), attempt.channel, "")
+    await means.trials.check(attempt, made.address, rules)
     began = time.perf_counter()
     try:
         message, answer = await channel.send(context)
@@ -197,13 +169,15 @@ async def send(draft: Draft, entry: object, given: PreviewInputs, step: str, mea
         raise BadInput(f"{means.called} is not a URL that may be called: {error}") from None
     milliseconds = round((time.perf_counter() - began) * 1000)
     verdict = answer.verdict
-    await means.trials.record(
-        leaving,
-        "delivered" if answer.delivered else "unknown" if verdict and verdict.unknown else "failed",
+    ended = replace(
+        attempt,
+        milliseconds=milliseconds,
+        outcome="delivered" if answer.delivered else "unknown" if verdict and verdict.unknown else "failed",
         error=verdict.reason or None if verdict else None,
         status=answer.status,
-        response=answer.body,
+        response=answer.body or None,
     )
+    await means.trials.record(ended)
     return Exchange(id=delivery.id, contact=contact, message=message, answer=answer, milliseconds=milliseconds)
 
 
@@ -224,12 +198,12 @@ def _rendered(
         raise BadInput(f"{means.called} is not {adapter(row.channel).recipient}") from None
 
 
-def is_allowed(message: TrialMessage, recipients: str) -> bool:
+def is_allowed(attempt: Attempt, address: str, recipients: str) -> bool:
     """Return True if the setting SCENARIO_TEST_RECIPIENTS includes a message's recipient."""
     allowed = {spelling for text in recipients.split(",") for spelling in _spellings(text.strip())}
-    if not message.address:
-        return message.destination.casefold() in allowed
-    address = spelled(message.channel, message.address)
+    if not address:
+        return attempt.destination.casefold() in allowed
+    address = spelled(attempt.channel, address)
     return bool({address, _domain(address)} & allowed)
 
 

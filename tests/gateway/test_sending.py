@@ -6,28 +6,38 @@ from typing import Any
 
 import pytest
 
-from activities.interface import Delivery
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Direct
 from gateway.errors import BadInput
-from gateway.sending import Outbox, TrialMessage, Trials, is_allowed
+from gateway.sending import Outbox, Trials, is_allowed
 from gateway.service.caller import TERMINAL
 from runtime.derived_keys import AddressHashes
 from runtime.errors import SettingsError
 from runtime.settings import Settings
-from runtime.store import Store
+from runtime.store import Attempt, Store
 from scenario.policies.order import Rules
 from scenario.policies.suppression import Suppression
+from tests import factories
 from tests.gateway.journey import attempt
 
 NOW = datetime.now(UTC)
 HASHES = AddressHashes([b"k" * 32])
-DELIVERY = Delivery(id="msg_test1", scenario="sale@2", step="text", contact="7", now=NOW.isoformat())
-MESSAGE = TrialMessage(
-    delivery=DELIVERY, channel="sms", destination="twilio", address="+33612345678", sender="key abcdefgh", began=NOW
+TEXT = factories.attempt(
+    "msg_test1",
+    scenario="sale",
+    version=2,
+    step="text",
+    workflow_id="",
+    run_id="",
+    contact_id="7",
+    channel="sms",
+    destination="twilio",
+    test_by="key abcdefgh",
+    started_at=NOW,
 )
-MAIL = replace(MESSAGE, channel="email", address="Zoe@Example.com", destination="mail.example.com")
-HOOK = replace(MESSAGE, channel="webhook", address="", destination="wax")
+MESSAGE = TEXT, "+33612345678"
+MAIL = replace(TEXT, channel="email", destination="mail.example.com"), "Zoe@Example.com"
+HOOK = replace(TEXT, channel="webhook", destination="wax"), ""
 
 
 @pytest.mark.parametrize(
@@ -40,20 +50,20 @@ HOOK = replace(MESSAGE, channel="webhook", address="", destination="wax")
         (MAIL, "@EXAMPLE.com", True),
         (MAIL, "ann@example.com", False),
         (MAIL, "@example.org,@le.com", False),
-        (replace(MAIL, address="zoe@straße.example"), "@straße.example", True),
-        (replace(MAIL, address="zoe@strasse.example"), "@straße.example", False),
+        ((MAIL[0], "zoe@straße.example"), "@straße.example", True),
+        ((MAIL[0], "zoe@strasse.example"), "@straße.example", False),
         (MAIL, "example.com,mail.example.com", False),
         (HOOK, "WAX", True),
         (HOOK, "hooks.example.com,@wax", False),
-        (replace(HOOK, destination="hooks.example.com"), "Hooks.Example.com", True),
-        (replace(HOOK, destination=""), "wax", False),
+        ((replace(TEXT, channel="webhook", destination="hooks.example.com"), ""), "Hooks.Example.com", True),
+        ((replace(TEXT, channel="webhook", destination=""), ""), "wax", False),
     ],
 )
-async def test_only_recipients_in_the_setting_are_allowed(message: TrialMessage, recipients: str, allowed: bool):
-    assert is_allowed(message, recipients) is allowed
+async def test_only_recipients_in_the_setting_are_allowed(message: tuple[Attempt, str], recipients: str, allowed: bool):
+    assert is_allowed(*message, recipients) is allowed
     if not allowed:
         with pytest.raises(BadInput, match="recipients in SCENARIO_TEST_RECIPIENTS only, and this one is not among"):
-            await Trials(recipients=recipients).check(message, Rules())
+            await Trials(recipients=recipients).check(*message, Rules())
 
 
 def test_the_setting_names_recipients_of_all_kinds_and_nothing_else():
@@ -71,16 +81,16 @@ def test_the_setting_names_recipients_of_all_kinds_and_nothing_else():
         (MESSAGE, "unsub", "marketing", True),
         (MESSAGE, "unsub", "transactional", False),
         (MAIL, "bounce", "transactional", True),
-        (replace(MESSAGE, address="+33612345679"), "stop", "marketing", False),
+        ((TEXT, "+33612345679"), "stop", "marketing", False),
         (HOOK, "stop", "marketing", False),
     ],
 )
 async def test_suppressed_addresses_get_no_tests(
-    store: Store, message: TrialMessage, source: Any, purpose: Any, refused: bool
+    store: Store, message: tuple[Attempt, str], source: Any, purpose: Any, refused: bool
 ):
-    for channel, address in (("sms", MESSAGE.address), ("email", MAIL.address)):
+    for channel, address in (("sms", MESSAGE[1]), ("email", MAIL[1])):
         await store.suppress(Suppression(channel, HASHES.of(channel, address)[0], source, NOW))
-    checking = Trials(store=store, hashes=HASHES).check(message, Rules(purpose=purpose))
+    checking = Trials(store=store, hashes=HASHES).check(*message, Rules(purpose=purpose))
     if not refused:
         await checking
         return
@@ -94,7 +104,7 @@ async def test_tests_are_on_record_and_counted_nowhere(store: Store):
     await store.record([replace(attempt("hook", 1), scenario="sale", destination="twilio", started_at=NOW)])
     since = NOW - timedelta(hours=1)
     before = await store.attempt_counts("sale", since=since), await store.outcomes(since=since)
-    await Trials(store=store).record(MESSAGE, "failed", error="http_400", status=400, response="no")
+    await Trials(store=store).record(replace(TEXT, outcome="failed", error="http_400", status=400, response="no"))
     (kept,) = await store.deliveries(delivery_id="msg_test1")
     assert (kept.workflow_id, kept.scenario, kept.version, kept.step) == ("", "sale", 2, "text")
     assert (kept.outcome, kept.error, kept.status, kept.response) == ("failed", "http_400", 400, "no")
