@@ -187,41 +187,18 @@ class Authoring:
             finally:
                 self._idle.append(process)
 
-    async def check(
-        self, key: str, source: str, files: Mapping[str, str] | None = None, name: str = ""
-    ) -> dict[str, Any]:
-        """Check a scenario called `name` in findings, with the texts of referenced files, by path.
-
-        Return ``{"findings", "document"}``; the document is None if a finding is an error.
-        """
-        request = {"do": "check", "source": source, "files": dict(files or {}), "name": name}
-        return json.loads(await self._ask(key, request))
-
-    async def preview(self, key: str, request: Mapping[str, Any]) -> bytes:
-        """Return `gateway.preview.contact.report` with the check's ``findings``, as JSON in UTF-8.
-
-        Raise MistakenEntry if the entry is wrong, Forbidden if the caller may not use a scenario of this name, or
-        BadInput if the entry does not fit the scenario.
-        """
-        return await self._ask(key, {"do": "preview", **request})
-
-    async def sample(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``{"entry", "findings"}``; the entry is None if none was found or a finding is an error.
-
-        Raise Forbidden or BadInput as `preview`.
-        """
-        return json.loads(await self._ask(key, {"do": "sample", **request}))
-
-    async def render_again(self, key: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        return json.loads(await self._ask(key, {"do": "render", **request}))
-
     async def close(self) -> None:
         """End the processes. They start again with the next request."""
         if self._preparing is not None:
             await self._preparing
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
 
-    async def _ask(self, key: str, request: Mapping[str, Any]) -> bytes:
+    async def ask(self, key: str, request: Mapping[str, Any]) -> bytes:
+        """Have a request of the form above carried out, and return the answer: JSON in UTF-8.
+
+        Raise MistakenEntry if the entry is wrong, Forbidden if the caller may not use a scenario of this name, or
+        BadInput if the entry does not fit the scenario.
+        """
         async with self._process(key) as process:
             data = json.dumps({**request, "with": self._setup}).encode()
             try:

@@ -78,12 +78,12 @@ def media_of(scope: Scope) -> str:
     return headers.get_content_type() if said else ""
 
 
-def decoded(body: bytes, what: str = "the body") -> str:
+def decoded(body: bytes) -> str:
     """Return a body's text. Raise Problem if it is not UTF-8."""
     try:
         return body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise unreadable(f"{what} is not UTF-8") from None
+        raise unreadable("the body is not UTF-8") from None
 
 
 def parse(text: str, what: str = "the body") -> Any:

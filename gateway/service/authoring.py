@@ -5,6 +5,7 @@ The bytes of a delivery are personal data, so they require the scope `content`.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -55,7 +56,8 @@ class AuthoringService:
         self, caller: Caller, source: str, files: Mapping[str, str], name: str = ""
     ) -> tuple[dict[str, Any] | None, list[Finding]]:
         """Check a scenario. Return its document, or None if a finding is an error, and all findings."""
-        checked = await self._authoring.check(caller.id, source, files, name)
+        request = {"do": "check", "source": source, "files": dict(files), "name": name}
+        checked = json.loads(await self._authoring.ask(caller.id, request))
         return checked["document"], [Finding(**one) for one in checked["findings"]]
 
     async def preview(self, caller: Caller, request: Mapping[str, Any], scenario: str | None = None) -> bytes:
@@ -68,19 +70,21 @@ class AuthoringService:
             scenario: The published scenario, with or without a version.
         """
         published = {} if scenario is None else await self.published(caller, scenario)
-        return await self._authoring.preview(caller.id, {**request, **published, "scenarios": caller.scenarios})
+        wanted = {"do": "preview", **request, **published, "scenarios": caller.scenarios}
+        return await self._authoring.ask(caller.id, wanted)
 
     async def sample(self, caller: Caller, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"entry", "findings"}``: an entry that fits a scenario, or None. Raises as `preview`."""
-        return await self._authoring.sample(caller.id, {**request, "scenarios": caller.scenarios})
+        wanted = {"do": "sample", **request, "scenarios": caller.scenarios}
+        return json.loads(await self._authoring.ask(caller.id, wanted))
 
     async def render_again(self, caller: Caller, delivery: Delivery, journey: str) -> dict[str, Any]:
         """Return what a recorded delivery sent, as `gateway.preview.rendering.described`."""
         stored = await self._store.version(delivery.name, delivery.version)
         if stored is None:
             return {"error": f"{delivery.scenario} is no longer in the store"}
-        request = {"document": stored.document, "delivery": asdict(delivery), "journey": journey}
-        return await self._authoring.render_again(caller.id, request)
+        request = {"do": "render", "document": stored.document, "delivery": asdict(delivery), "journey": journey}
+        return json.loads(await self._authoring.ask(caller.id, request))
 
     async def publish(
         self,

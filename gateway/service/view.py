@@ -92,8 +92,17 @@ class PageRequest:
     cursor: str | None = None  # the `next` of the page before, or None for the first page
 
     def place(self, shape: type[_Shape]) -> _Shape | None:
-        """Return the place that the page begins after, or None for the first page. See `decode_cursor`."""
-        return decode_cursor(self.cursor, shape) if self.cursor else None
+        """Return the place that the page begins after, or None for the first page.
+
+        `shape` validates it. Raise BadCursor if it is not one of this list.
+        """
+        if not self.cursor:
+            return None
+        try:
+            place = json.loads(urlsafe_b64decode(self.cursor.encode() + b"=" * (-len(self.cursor) % 4)))
+            return TypeAdapter(shape).validate_python(place)
+        except (TypeError, ValueError, RecursionError):  # errors of pydantic, base64, JSON, Unicode and hexadecimal
+            raise BadCursor from None
 
     @property
     def number(self) -> int:
@@ -120,15 +129,6 @@ class PageRequest:
 def encode_cursor(place: Sequence[Any]) -> str:
     """Return the cursor of a place: values that pydantic can serialise."""
     return urlsafe_b64encode(_ANY.dump_json(place)).decode().rstrip("=")
-
-
-def decode_cursor(cursor: str, shape: type[_Shape]) -> _Shape:
-    """Return the place of a cursor. `shape` validates it. Raise BadCursor if it is not one of this list."""
-    try:
-        place = json.loads(urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)))
-        return TypeAdapter(shape).validate_python(place)
-    except (TypeError, ValueError, RecursionError):  # errors of pydantic, base64, JSON, Unicode and hexadecimal
-        raise BadCursor from None
 
 
 _ANY: Final = TypeAdapter(Sequence[Any])

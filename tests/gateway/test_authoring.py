@@ -1,6 +1,7 @@
 """The processes that check and preview: no key keeps another from them, and what hurts one hurts nobody else."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -119,6 +120,10 @@ MANY = "scenario: hello\ntrigger: order\nsteps:\n" + "".join(
 )
 
 
+async def check(authors: Authoring) -> dict[str, Any]:
+    return json.loads(await authors.ask("k", {"do": "check", "source": GOOD}))
+
+
 def started(authors: Authoring) -> list[int]:
     return [one.pid for one in authors._idle if one.pid]  # pyright: ignore[reportPrivateUsage]
 
@@ -133,7 +138,7 @@ async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pyt
     monkeypatch.setattr(authoring, "WAITING", 2)
     monkeypatch.setenv("SCENARIO_SECRET_TOKEN", "hush")
     authors = Authoring(Setup(), seconds=0.5)
-    asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
+    asked = asyncio.ensure_future(authors.ask("k", {"do": "preview", "source": MANY, "entry": ENTRY}))
     turns = 0
     while not asked.done():
         turns += 1
@@ -143,14 +148,14 @@ async def test_what_takes_too_long_or_nobody_waits_for_is_ended(monkeypatch: pyt
     assert turns > 10
     assert authors._idle[0].is_running  # pyright: ignore[reportPrivateUsage]  # so another key need not wait for a start
     monkeypatch.setattr(authors, "_seconds", authoring.SECONDS)
-    assert (await authors.check("k", GOOD))["findings"] == []  # by the same, started again
+    assert (await check(authors))["findings"] == []  # by the same, started again
     assert b"hush" not in environ(authors)
-    asked = asyncio.ensure_future(authors.preview("k", {"source": MANY, "entry": ENTRY}))
+    asked = asyncio.ensure_future(authors.ask("k", {"do": "preview", "source": MANY, "entry": ENTRY}))
     await asyncio.sleep(0.1)
     asked.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asked
-    done = await asyncio.gather(*(authors.check("k", GOOD) for _ in range(5)), return_exceptions=True)
+    done = await asyncio.gather(*(check(authors) for _ in range(5)), return_exceptions=True)
     assert [type(one) for one in done] == [dict, dict, dict, Busy, Busy]
 
 
@@ -160,7 +165,7 @@ async def test_prepared_it_answers_the_first_request_with_the_process_that_runs(
     async with asyncio.timeout(30):
         while not (running := started(authors)):
             await asyncio.sleep(0.01)
-    assert (await authors.check("k", GOOD))["findings"] == []
+    assert (await check(authors))["findings"] == []
     assert started(authors) == running
     await authors.close()
     assert not any(one.is_running for one in authors._idle)  # pyright: ignore[reportPrivateUsage]
@@ -179,5 +184,5 @@ async def test_a_process_that_cannot_start_is_the_trouble_of_the_first_request(
     authors = Authoring(Setup())
     authors.prepare()
     with pytest.raises(RuntimeError, match="the process that checks scenarios could not be started"):
-        await authors.check("k", GOOD)
+        await check(authors)
     await authors.close()
