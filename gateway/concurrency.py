@@ -172,6 +172,19 @@ class CoalescingCache(Generic[Key, Value]):
             logger.warning("a cached value could not be renewed: %s", error)
 
 
+class Pace:
+    """Turns at a rate, so many a second at most. Turns that came late are not made up for by a burst."""
+
+    def __init__(self, rate: float) -> None:
+        self._gap, self._next = 1 / rate, 0.0
+
+    async def turn(self) -> None:
+        now = asyncio.get_running_loop().time()
+        begin = max(now, self._next)
+        self._next = begin + self._gap
+        await asyncio.sleep(begin - now)
+
+
 _KEPT: Final = 10_000
 
 

@@ -20,6 +20,7 @@ from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root
 from gateway.campaigns.reading import AudienceReading, read_audience
 from gateway.campaigns.survey import AudienceEntry, Survey
+from gateway.concurrency import Pace
 from gateway.errors import BadInput, NotAnswered, NotEntered, UnderWay
 from gateway.service.entries import Entered, EntryService
 from runtime.encryption.keyring import Erased
@@ -155,9 +156,7 @@ class CampaignActivities:
         self, campaign: StoredCampaign, chunk: CampaignChunk, items: list[CampaignItem], outcomes: _Outcomes
     ) -> None:
         """Start journeys at the chunk's rate. When it is interrupted, starts in progress are completed."""
-        clock = asyncio.get_running_loop()
-        turn = clock.time()
-        places, starts = asyncio.Semaphore(_AT_ONCE), set[asyncio.Task[None]]()
+        pace, places, starts = Pace(chunk.rate), asyncio.Semaphore(_AT_ONCE), set[asyncio.Task[None]]()
 
         async def start(item: CampaignItem) -> None:
             try:
@@ -168,8 +167,7 @@ class CampaignActivities:
         try:
             for item in items:
                 await places.acquire()
-                await asyncio.sleep(max(turn - clock.time(), 0.0))
-                turn = max(turn, clock.time()) + 1 / chunk.rate
+                await pace.turn()
                 if any(task.done() and task.exception() for task in starts):
                     break
                 starts = {task for task in starts if not task.done()} | {asyncio.create_task(start(item))}

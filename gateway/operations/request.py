@@ -6,7 +6,6 @@ time and report no progress. An interrupted batch is run again: journeys that ac
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -15,7 +14,7 @@ from typing import Any, Final
 
 from temporalio.exceptions import ApplicationError
 
-from gateway.concurrency import Concurrency
+from gateway.concurrency import Concurrency, Pace
 from gateway.errors import BadInput, BadOperation, NotAccepted, NotAnswered, Refusal
 from gateway.service.index import JourneyFilter
 from gateway.service.view import View
@@ -87,14 +86,11 @@ class OperationRun:
     async def run(self, targets: Sequence[JourneyTarget]) -> Tally:
         """Send the operation to one journey after the other. An error that is no refusal cancels those in flight."""
         self.tally.left = len(targets)
-        clock = asyncio.get_running_loop()
-        turn = clock.time()
+        pace = Pace(self.rate)
         async with Concurrency(AT_ONCE) as pool:
             for target in targets:
                 await pool.acquire()
-                await asyncio.sleep(turn - clock.time())
-                # Slow answers must not be followed by a burst.
-                turn = max(turn, clock.time()) + 1 / self.rate
+                await pace.turn()
                 if pool.has_failed or self.tally.unanswered:
                     break
                 pool.start(self._one(target))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.converter import decode_typed_search_attributes
 
 from activities.content import Content, UnknownVersion
+from gateway.concurrency import Pace
 from gateway.journeys.snapshot import describe, end_of, last_run, progress_of, word_of
 from gateway.service.index import one_of
 from runtime.search_attributes import RUNNING, SCENARIO_VERSION
@@ -55,23 +55,12 @@ class Beginning(NamedTuple):
     at: datetime | None  # the time that its code saw first; None if no worker has begun it
 
 
-class _Pace:
-    def __init__(self, rate: float) -> None:
-        self._gap, self._next = 1 / rate, 0.0
-
-    async def turn(self) -> None:
-        now = asyncio.get_running_loop().time()
-        begin = max(now, self._next)
-        self._next = begin + self._gap
-        await asyncio.sleep(begin - now)
-
-
 class PacedTemporal:
     """A client of Temporal that makes so many calls a second at most."""
 
     def __init__(self, client: Client, rate: float) -> None:
         self.client = client
-        self._calls, self._searches = _Pace(rate), _Pace(min(rate, SEARCHES))
+        self._calls, self._searches = Pace(rate), Pace(min(rate, SEARCHES))
 
     async def search(self, query: str) -> AsyncIterator[list[WorkflowExecutionInfo]]:
         token = b""
