@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, cast
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import Field, PlainSerializer
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
@@ -142,12 +141,12 @@ def _pending(activity: PendingActivityInfo, failure: Failure | None) -> Delivery
         state=name.removeprefix("PENDING_ACTIVITY_STATE_").lower(),
         # Temporal's number also counts attempts that sent nothing, such as while a circuit breaker was open.
         attempt=activity.attempt if failure is None else failure.attempt - failure.unsent + 1,
-        next_try_at=_instant(activity.next_attempt_schedule_time)
+        next_try_at=activity.next_attempt_schedule_time.ToDatetime(UTC)
         if activity.HasField("next_attempt_schedule_time")
         else None,
         last_failure=activity.last_failure.message or None,
         retry=_policy(activity),
-        gives_up_at=_instant(activity.expiration_time) - room if activity.HasField("expiration_time") else None,
+        gives_up_at=activity.expiration_time.ToDatetime(UTC) - room if activity.HasField("expiration_time") else None,
         activity=activity.activity_type.name,
         fairness_key=activity.priority.fairness_key,
         turned_away=failure.error if failure and failure.turned_away else None,
@@ -177,10 +176,6 @@ def _policy(activity: PendingActivityInfo) -> RetryPolicy | None:
 
 def _seconds(duration: timedelta) -> float:
     return round(duration.total_seconds(), 3)
-
-
-def _instant(stamp: Timestamp) -> datetime:
-    return stamp.ToDatetime(tzinfo=UTC)
 
 
 QUERY: Final = timedelta(seconds=3)  # time to wait for a workflow's answer to a query. Without a worker, none comes.

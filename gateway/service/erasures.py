@@ -162,12 +162,15 @@ class ErasureService:
         if stored.finished_at is None:
             await keyring.destroy(contact)
             await self._start(stored.id)
-        return await self._show(stored.id)
+        return await self.show(caller, stored.id)
 
     async def show(self, caller: Caller, identifier: str) -> ErasureView:
         """Return an erasure: its progress, and its report once it is finished. Raise NotFound if missing."""
         caller.check_all()
-        return await self._show(identifier)
+        stored = await self._store.stored_erasure(identifier)
+        if stored is None:
+            raise NotFound(f"there is no erasure '{identifier[:80]}'")
+        return ErasureView.of(stored)
 
     async def list(self, caller: Caller, page: PageRequest, *, is_open: bool = False) -> PageView[ErasureView]:
         caller.check_all()
@@ -185,12 +188,6 @@ class ErasureService:
             logger.warning("the erasure %s is not started yet (%s): a worker starts it", identifier, said)
             trouble = f"Temporal did not start it yet ({said}): a worker has it started"
             await self._store.set_erasure_trouble(identifier, trouble)
-
-    async def _show(self, identifier: str) -> ErasureView:
-        stored = await self._store.stored_erasure(identifier)
-        if stored is None:
-            raise NotFound(f"there is no erasure '{identifier[:80]}'")
-        return ErasureView.of(stored)
 
 
 def _as_in_entries(contact: str) -> str:

@@ -84,18 +84,16 @@ class UnadmittedSearch:
         """Return True if tasks wait for a worker, or if that is not known."""
         async with self._asking:
             age = monotonic() - self._asked_at
-            if age >= FRESH:
-                await self._ask(age)
+            if age < FRESH:
+                return self._behind
+            try:
+                answer = await describe_queue(self._temporal, JOURNEYS, _PATIENCE, workflows=True, stats=True)
+            except RPCError:
+                self._behind = self._behind or age >= STALE
+            else:
+                self._behind = not answer.HasField("stats") or answer.stats.approximate_backlog_count > 0
+                self._asked_at = monotonic()
             return self._behind
-
-    async def _ask(self, age: float) -> None:
-        try:
-            answer = await describe_queue(self._temporal, JOURNEYS, _PATIENCE, workflows=True, stats=True)
-        except RPCError:
-            self._behind = self._behind or age >= STALE
-            return
-        self._behind = not answer.HasField("stats") or answer.stats.approximate_backlog_count > 0
-        self._asked_at = monotonic()
 
     async def _search(self) -> Found:
         await asyncio.sleep(self._searched_at + APART - monotonic())

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
@@ -85,11 +85,6 @@ class HoldMemo:
     destination: str | None = None
     status: int | None = None
 
-    @classmethod
-    def read(cls, memo: Mapping[str, Any]) -> HoldMemo:
-        since = datetime.fromisoformat(memo["at"]) if memo.get("at") else None
-        return cls(since, *(memo.get(name) for name in ("reason", "cause", "destination", "status")))
-
 
 @dataclass(frozen=True)
 class IndexedJourney:
@@ -111,7 +106,10 @@ class IndexedJourney:
 
 async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJourney:
     known = execution.typed_search_attributes
-    state = known.get(JOURNEY_STATE) or "running"
+    state, hold = known.get(JOURNEY_STATE) or "running", HoldMemo()
+    if holds and state == "held" and (memo := await read_last_hold(execution)):
+        since = datetime.fromisoformat(memo["at"]) if memo.get("at") else None
+        hold = HoldMemo(since, *(memo.get(name) for name in ("reason", "cause", "destination", "status")))
     return IndexedJourney(
         id=execution.id,
         run_id=execution.run_id,
@@ -124,7 +122,7 @@ async def _read(execution: WorkflowExecution, *, holds: bool = True) -> IndexedJ
         step=known.get(STEP_ID) or None,
         destination=known.get(DESTINATION) or None,
         held_reason=known.get(HELD_REASON) or None,
-        hold=HoldMemo.read(await read_last_hold(execution) or {}) if holds and state == "held" else HoldMemo(),
+        hold=hold,
     )
 
 

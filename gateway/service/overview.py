@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
@@ -155,15 +155,19 @@ class OverviewService:
                 unknown.append(f"{what}: the Temporal server does not answer")
                 return None
 
-        (held, retrying, missing, campaigns), (batches, counts, (audiences, outgoing)) = await asyncio.gather(
+        (held, retrying, missing, campaigns), (batches, counts) = await asyncio.gather(
             asyncio.gather(
                 known("held journeys", self._held_by_cause(caller)),
                 known("failing destinations", self._retrying(caller)),
                 known("workers", self._missing_workers(now)),
                 known("campaigns", self._campaigns.current(caller)),
             ),
-            asyncio.gather(self._batches(caller, now), self._store.counts(), self._of_all_scenarios(scenarios)),
+            asyncio.gather(self._batches(caller, now), self._store.counts()),
         )
+        audiences = outgoing = None
+        if scenarios is None:
+            audiences = await self._store.count_held_audiences()
+            outgoing = [one for one in await self._outgoing.subscriptions(caller) if one.state != "current"]
         troubled = any(one.paused or now - one.since > LONG for one in retrying or ())
         stuck = any(one.state == "held" for one in outgoing or ())
         failing = any(one.trouble or one.state == "failed" for one in campaigns or ())
@@ -219,14 +223,6 @@ class OverviewService:
             return MissingWorkers(queue=queue, tasks=tasks) if tasks or queue == JOURNEYS else None
 
         return [one for one in await asyncio.gather(*map(look, QUEUES)) if one]
-
-    async def _of_all_scenarios(
-        self, scenarios: Collection[str] | None
-    ) -> tuple[int, list[SubscriptionView]] | tuple[None, None]:
-        if scenarios is not None:
-            return None, None
-        subscriptions = await self._outgoing.subscriptions(TERMINAL)
-        return await self._store.count_held_audiences(), [one for one in subscriptions if one.state != "current"]
 
     async def _batches(self, caller: Caller, now: datetime) -> WaitingBatches:
         found = [one for one in await self._store.waiting_batches(now - LATE) if caller.may_use(one.scenario)]
