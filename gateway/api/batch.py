@@ -23,7 +23,6 @@ from gateway.api.idempotency import keep_answer_if
 from gateway.api.problem import Problem, ProblemBody, ResponseBody, log_unexpected, problem_at, problem_of
 from gateway.concurrency import Concurrency
 from gateway.service.caller import Caller
-from scenario.source.decoding import NotJson, TooDeep, read_json
 
 MOST: Final = 1000  # maximum number of items
 LINES: Final = "application/x-ndjson"
@@ -199,9 +198,7 @@ def _skip(text: str, at: int) -> int:
 
 def _broken(text: str) -> Problem:
     try:
-        read_json(text)
-    except TooDeep as error:
-        return unreadable(f"the body cannot be read: {error.reason}")
-    except NotJson as error:
-        return unreadable(f"the body is not JSON (line {error.line}, column {error.column}): {error.reason}")
+        parse(text)
+    except Problem as problem:
+        return problem
     return unreadable("the body is not JSON")

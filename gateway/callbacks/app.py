@@ -38,7 +38,7 @@ from activities.suppressions import PlatformNotifier, Suppressor, address_seal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from gateway.asgi import RefusedCall, read_body, refusal
-from gateway.callbacks.links import Unsubscriptions, asking, is_link, saying
+from gateway.callbacks.links import Unsubscriptions, is_link, page, saying
 from gateway.callbacks.mail import InboundMail
 from gateway.client import Services
 from gateway.concurrency import RateLimit
@@ -222,7 +222,7 @@ class Receiving:
             raise HTTPException(405, headers={"allow": "POST"})
         self._claim(request.path_params["token"])
         event_of_link(request)
-        return asking(request)
+        return page(request, "ask")
 
     def _claim(self, token: str) -> CallbackClaim:
         try:

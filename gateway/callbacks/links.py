@@ -59,16 +59,16 @@ _HEADERS: Final = {
     "x-content-type-options": "nosniff",
     "x-robots-tag": "noindex",
 }
-_ASK: Final = '<form method="post"><button>{button}</button></form>'
-_UNSUBSCRIBE: Final = (
-    '<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">'
-    '<button name="by" value="page">{button}</button></form>'
-)
+_FORMS: Final = {
+    "ask": '<form method="post"><button>{button}</button></form>',
+    "unsubscribe": '<form method="post"><input type="hidden" name="List-Unsubscribe" value="One-Click">'
+    '<button name="by" value="page">{button}</button></form>',
+}
 PRESSED: Final = b"by=page"  # body of a POST from the button of the page for unsubscribing
 _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     "en": {
         "ask": "Please press the button to confirm.",
-        "button": "Confirm",
+        "ask button": "Confirm",
         "done": "Thank you. You can close this page.",
         "over": "This link has expired.",
         "unknown": "This link does not work: open it exactly as it was sent to you.",
@@ -79,7 +79,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "fr": {
         "ask": "Cliquez sur le bouton pour confirmer.",
-        "button": "Confirmer",
+        "ask button": "Confirmer",
         "done": "Merci. Vous pouvez fermer cette page.",
         "over": "Ce lien a expiré.",
         "unknown": "Ce lien ne fonctionne pas : ouvrez-le exactement tel qu'il vous a été envoyé.",
@@ -90,7 +90,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "de": {
         "ask": "Bitte bestätigen Sie mit der Schaltfläche.",
-        "button": "Bestätigen",
+        "ask button": "Bestätigen",
         "done": "Vielen Dank. Sie können diese Seite schließen.",
         "over": "Dieser Link ist abgelaufen.",
         "unknown": "Dieser Link funktioniert nicht: Öffnen Sie ihn genau so, wie er Ihnen geschickt wurde.",
@@ -101,7 +101,7 @@ _WORDS: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "es": {
         "ask": "Pulse el botón para confirmar.",
-        "button": "Confirmar",
+        "ask button": "Confirmar",
         "done": "Gracias. Puede cerrar esta página.",
         "over": "Este enlace ha caducado.",
         "unknown": "Este enlace no funciona: ábralo exactamente como se le envió.",
@@ -125,33 +125,21 @@ def is_link(request: Request) -> bool:
     return "name" in request.query_params and (request.method in ("GET", "HEAD") or media == _FORM)
 
 
-def asking(request: Request) -> HTMLResponse:
-    language = _language(request)
-    return _page(language, "ask", HTTPStatus.OK, _ASK.format(button=_WORDS[language]["button"]))
-
-
 def saying(request: Request, status: int, headers: Mapping[str, str] | None = None) -> HTMLResponse:
-    return _page(_language(request), _SAID.get(HTTPStatus(status), "later"), status, headers=headers)
+    return page(request, _SAID.get(HTTPStatus(status), "later"), status, headers)
 
 
-def unsubscribing(request: Request) -> HTMLResponse:
-    language = _language(request)
-    form = _UNSUBSCRIBE.format(button=_WORDS[language]["unsubscribe button"])
-    return _page(language, "unsubscribe", HTTPStatus.OK, form)
-
-
-def unsubscribed(request: Request) -> HTMLResponse:
-    return _page(_language(request), "unsubscribed", HTTPStatus.OK)
-
-
-def _page(
-    language: str, word: str, status: int, more: str = "", headers: Mapping[str, str] | None = None
+def page(
+    request: Request, word: str, status: int = HTTPStatus.OK, headers: Mapping[str, str] | None = None
 ) -> HTMLResponse:
-    text = _WORDS[language][word]
+    """Return a page with a sentence of `_WORDS`, and its form if it has one, in the reader's language."""
+    language = _language(request)
+    words = _WORDS[language]
+    form = _FORMS[word].format(button=words[f"{word} button"]) if word in _FORMS else ""
     html = (
         f'<!doctype html><html lang="{language}"><meta charset="utf-8">'
-        f'<meta name="viewport" content="width=device-width"><title>{text}</title><style>{_STYLE}</style>'
-        f"<p>{text}</p>{more}</html>"
+        f'<meta name="viewport" content="width=device-width"><title>{words[word]}</title><style>{_STYLE}</style>'
+        f"<p>{words[word]}</p>{form}</html>"
     )
     return HTMLResponse(html, status, {**(headers or {}), **_HEADERS})
 
@@ -197,7 +185,7 @@ class Unsubscriptions:
     async def _ask(self, request: Request) -> Response:
         # A truncated link must not look as if it worked.
         known = self._unsubscribing.opened(request.path_params["token"]) is not None
-        return unsubscribing(request) if known else saying(request, 404)
+        return page(request, "unsubscribe") if known else saying(request, 404)
 
     async def _unsubscribe(self, request: Request) -> Response:
         token = str(request.path_params["token"])
@@ -210,14 +198,14 @@ class Unsubscriptions:
             return saying(request, refused.status_code, refused.headers)
         subscriber = self._unsubscribing.opened(token)
         if subscriber is None:
-            return unsubscribed(request)
+            return page(request, "unsubscribed")
         try:
             async with asyncio.timeout(self._patience):
                 said = await self._suppress(subscriber, "a button on the page" if PRESSED in body else "one click")
         except (StoreError, TimeoutError) as error:
             logger.warning("contact %s cannot unsubscribe now: %s", subscriber.contact_id, error or "the store is slow")
             return saying(request, 503, {"retry-after": str(_AGAIN)})
-        done = unsubscribed(request)
+        done = page(request, "unsubscribed")
         if said is not None:
             what = subscriber.scope or "all marketing"
             logger.info("contact %s unsubscribed from %s by %s", subscriber.contact_id, what, subscriber.channel)
