@@ -92,7 +92,6 @@ async def test_a_batch_is_bounded_and_begins_with_the_oldest(store: Store) -> No
     assert await store.deliveries() == []
 
 
-@both
 async def test_entries_of_journeys_that_are_over_go(store: Store) -> None:
     await publish(store, "welcome", "always", "when_finished")
     await enter(store, "welcome", "7", 800)
@@ -188,7 +187,6 @@ async def test_what_has_an_end_of_its_own_goes_in_any_case(store: Store) -> None
     assert await prune(store, {}) == {"claims": 1, "soft_bounces": 1, "answers": 1}
 
 
-@both
 async def test_people_per_step_go_by_the_hour(store: Store) -> None:
     await publish(store, "welcome", "never")
     await enter(store, "welcome", "7", 800)
@@ -198,7 +196,6 @@ async def test_people_per_step_go_by_the_hour(store: Store) -> None:
     assert [one.total for one in await store.passage_counts("welcome", ago(1))] == [1]
 
 
-@both
 async def test_operations_go_with_their_journeys_once_they_are_over(store: Store) -> None:
     for name, days, ended in (("old", 400, 390), ("open", 400, None), ("late", 400, 300)):
         await store.add_operation(stored_operation(name, created_at=ago(days)))

@@ -107,8 +107,13 @@ Poller = Callable[[Server], ClusterMetrics]
 
 
 @pytest.fixture
-def poller(store: Store) -> Poller:
-    return lambda server: ClusterMetrics(cast("Client", server), store, QUEUES, clock=Clock(100.0))
+def clock() -> Clock:
+    return Clock(100.0)
+
+
+@pytest.fixture
+def poller(store: Store, clock: Clock) -> Poller:
+    return lambda server: ClusterMetrics(cast("Client", server), store, QUEUES, clock=clock)
 
 
 async def admit(store: Store, scenario: str, number: int) -> None:
@@ -229,10 +234,9 @@ async def test_one_of_two_tells_it_and_the_other_one_goes_on_when_that_stops(pol
     assert first.figures == {}
 
 
-async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(poller: Poller):
+async def test_who_does_not_know_whether_it_has_the_lease_any_more_tells_nothing(poller: Poller, clock: Clock):
     one = poller(Server())
     await one.round(30)
-    clock = cast("Clock", one._clock)  # pyright: ignore[reportPrivateUsage]
     clock.now += 89
     assert one.figures
     clock.now += 1  # the next round hangs
@@ -251,11 +255,11 @@ async def test_figures_that_go_while_they_are_read_are_whole(poller: Poller, mon
 
 
 async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
-    store: Store, poller: Poller, monkeypatch: pytest.MonkeyPatch
+    store: Store, poller: Poller, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ):
     class Slow(Server):
         async def describe_task_queue(self, request: DescribeTaskQueueRequest, **given: Any) -> Any:
-            cast("Clock", one._clock).now += 5  # pyright: ignore[reportPrivateUsage]
+            clock.now += 5
             return await super().describe_task_queue(request, **given)
 
     one = poller(Slow())
@@ -274,7 +278,7 @@ async def test_where_the_answers_take_long_the_lease_lasts_until_the_next_round(
     monkeypatch.setattr(store, "lease", lease)
     await one.round(30)
     assert one.figures  # it has the lease that it began with
-    cast("Clock", one._clock).now += 90  # pyright: ignore[reportPrivateUsage]
+    clock.now += 90
     assert one.figures == {}
 
 
@@ -301,11 +305,10 @@ async def test_not_all_that_there_ever_were_are_told(poller: Poller, monkeypatch
 
 
 async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
-    poller: Poller, caplog: pytest.LogCaptureFixture
+    poller: Poller, clock: Clock, caplog: pytest.LogCaptureFixture
 ):
     server = Server()
     one = poller(server)
-    clock = cast("Clock", one._clock)  # pyright: ignore[reportPrivateUsage]
     await one.round(30)
     assert metrics.BACKLOG in one.figures
     server.trouble = {"describe_task_queue": RPCStatusCode.UNAVAILABLE}
@@ -323,9 +326,9 @@ async def test_what_cannot_be_found_out_is_gone_not_old_and_logged_once(
     assert one.figures[metrics.POLL_AGE] == [((), 0)]
 
 
-async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Poller):
+async def test_what_a_server_does_not_know_makes_the_rest_no_older(poller: Poller, clock: Clock):
     one = poller(Server(trouble={"TemporalReportedProblems": RPCStatusCode.INVALID_ARGUMENT}))
-    cast("Clock", one._clock).now += 30  # pyright: ignore[reportPrivateUsage]
+    clock.now += 30
     await one.round(30)
     assert metrics.PROBLEMS not in one.figures
     assert one.figures[metrics.POLL_AGE] == [((), 0)]
