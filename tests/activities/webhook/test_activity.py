@@ -5,7 +5,6 @@ import base64
 import contextlib
 import hmac
 import json
-import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -208,17 +207,6 @@ class TestSignatures:
             assert Verifier(key).verify(call.body, dict(call.headers)) == {"order": "CGX 94"}
         with pytest.raises(WebhookVerificationError):
             Verifier(KEY).verify(call.body + b" ", dict(call.headers))
-
-    async def test_without_a_key_a_delivery_still_has_its_id_and_time(self, desk: Desk, there: Receiver):
-        desk.know(wax=desk.local(there))
-        before = int(time.time())
-        await desk.send(STEP)
-        await desk.send(STEP, attempt=2)
-        first, second = there.calls
-        assert first.header("webhook-id") == second.header("webhook-id") == ID
-        assert first.header("idempotency-key") == second.header("idempotency-key") == ID
-        assert before <= int(first.header("webhook-timestamp") or 0) <= time.time()
-        assert first.header("webhook-signature") is None
 
     @pytest.mark.parametrize(
         ("more", "handed"),

@@ -113,16 +113,6 @@ def test_only_what_may_have_arrived_is_unknown():
 
 
 @pytest.mark.parametrize(
-    ("outcome", "final"),
-    [(Outcome.RETRY, False), (Outcome.RETRY_SHORT, False)]
-    + [(outcome, True) for outcome in (Outcome.PERMANENT, Outcome.REFUSED)],
-)
-def test_a_final_verdict_is_one_that_no_further_attempt_can_change(outcome: Outcome, final: bool):
-    verdict = Verdict(outcome, "x")
-    assert (verdict.final, verdict.delivered) == (final, False)
-
-
-@pytest.mark.parametrize(
     ("status", "headers", "body", "named", "outcome", "asked"),
     [
         (413, {"retry-after": "60"}, b"", False, Outcome.RETRY, 60),
