@@ -104,7 +104,8 @@ class CoalescingCache(Generic[Key, Value]):
 
     Args:
         ttl: Seconds a value stays valid, counted from the start of its lookup.
-        cost_factor: A value also stays valid for this many times the duration of its lookup, up to `LONGEST`.
+        cost_factor: A value also stays valid for this many times the duration of its lookup, up to `LONGEST`, so that
+            lookups do not slow down anything else.
         max_stale: Seconds, counted likewise, during which an expired value is returned while a new one is looked up. An
             expensive value may be as old again as it was valid, so that callers do not wait for the next one.
     """
@@ -114,7 +115,7 @@ class CoalescingCache(Generic[Key, Value]):
         lookup: Callable[[Key], Awaitable[Value]],
         ttl: float,
         *,
-        cost_factor: float = 0.0,
+        cost_factor: float = 20.0,
         max_stale: float = 0.0,
         clock: Callable[[], float] = monotonic,
     ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.exceptions import ApplicationError
@@ -24,6 +24,7 @@ from runtime.store import Store, StoredOperation
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.words import Operation
 
+_Answer = TypeVar("_Answer")
 ANSWER: Final = 8.0  # seconds to wait for a worker's answer. Callers of the HTTP API wait ten seconds.
 
 
@@ -139,26 +140,15 @@ class JourneyOperations:
         check_identifier(journey)
         handle = self.temporal.get_workflow_handle(journey)
         arguments = {key: value for key, value in more.items() if value is not None}
+        asking = handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
+            update, {"operator": operator, "reason": reason, **arguments}, id=update_id, result_type=dict
+        )
+        silence = (
+            f"pending: no worker answered within {ANSWER:g} s. Check that one is running: "
+            "it may carry out the operation later"
+        )
         try:
-            async with asyncio.timeout(ANSWER):
-                return await handle.execute_update(  # pyright: ignore[reportUnknownMemberType] of the SDK
-                    update, {"operator": operator, "reason": reason, **arguments}, id=update_id, result_type=dict
-                )
-        except Erased as error:
-            raise NotAccepted(journey, str(error)) from None
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            reason = cause.message if isinstance(cause, ApplicationError) else "it was refused"
-            raise NotAccepted(journey, reason) from None
-        except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # the SDK turns a cancellation into another error
-                raise asyncio.CancelledError from error
-            text = (
-                f"pending: no worker answered within {ANSWER:g} s. Check that one is running: "
-                "it may carry out the operation later"
-            )
-            raise NotAnswered(journey, text) from None
+            return await answer_to(asking, journey, ANSWER, silence)
         except RPCError as error:
             if error.status is RPCStatusCode.FAILED_PRECONDITION and "failed state" in error.message:
                 text = "it cannot answer, because its workflow tasks fail: the workers' log has the reason"
@@ -170,6 +160,26 @@ class JourneyOperations:
             sends = "has sent" if seen.entry.ended_at else "is sending"
             raise NotAccepted(journey, f"the campaign {seen.entry.key} {sends} its message without a workflow")
         raise NotAccepted(journey, f"the journey has ended ({(seen.result or {}).get('outcome', seen.status)})")
+
+
+async def answer_to(update: Awaitable[_Answer], name: str, seconds: float, silence: str) -> _Answer:
+    """Return the answer to an update of a workflow, such as a journey's, which messages call `name`.
+
+    Raise NotAccepted if it was refused, NotAnswered with `silence` if there is no answer in time, or RPCError.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            return await update
+    except Erased as error:
+        raise NotAccepted(name, str(error)) from None
+    except WorkflowUpdateFailedError as error:
+        cause = error.cause
+        raise NotAccepted(name, cause.message if isinstance(cause, ApplicationError) else "it was refused") from None
+    except (TimeoutError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # the SDK turns a cancellation into another error
+            raise asyncio.CancelledError from error
+        raise NotAnswered(name, silence) from None
 
 
 def targets(found: list[JourneySummary] | list[PendingDelivery]) -> list[JourneyTarget]:

@@ -15,14 +15,9 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid5
 
-from temporalio.client import (
-    Client,
-    WorkflowExecutionStatus,
-    WorkflowUpdateFailedError,
-    WorkflowUpdateRPCTimeoutOrCancelledError,
-)
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.channel_registry import CHANNELS
@@ -32,7 +27,8 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.server_rates import SHARED
 from gateway.campaigns.background import CampaignActivities
-from gateway.errors import BadInput, NotAccepted, NotAnswered, NotFound
+from gateway.errors import BadInput, NotAccepted, NotFound
+from gateway.operations.journey_operations import answer_to
 from gateway.operations.request import RequestedOperation, check_record
 from gateway.service.audiences import AudienceService
 from gateway.service.caller import Caller
@@ -61,7 +57,7 @@ from workflows.operation import QUEUE
 
 _OPERATIONS: Final = UUID("0e1c3f52-9d7a-4c8e-b0a5-5a1f6e2d7c44")
 _EXPORTED: Final = 1_000  # lines that are exported together
-_ANSWER: Final = timedelta(seconds=15)
+_ANSWER: Final = 15.0  # seconds
 _CURRENT: Final = 50
 _FAILED: Final = timedelta(days=1)
 
@@ -226,14 +222,10 @@ class CampaignService:
             raise NotAccepted(name, f"the campaign has ended ({view.state})")
         handle = self._temporal.get_workflow_handle(_workflow(name))
         argument = {"operator": operator, "reason": reason, "rate": rate}
+        asking = handle.execute_update(change, argument)  # pyright: ignore[reportUnknownMemberType]
+        silence = "no gateway answered in time, and one may still do so: check that one runs"
         try:
-            await handle.execute_update(change, argument, rpc_timeout=_ANSWER)  # pyright: ignore[reportUnknownMemberType]
-        except WorkflowUpdateFailedError as error:
-            cause = error.cause
-            raise NotAccepted(name, cause.message if isinstance(cause, ApplicationError) else str(cause)) from None
-        except WorkflowUpdateRPCTimeoutOrCancelledError:
-            text = "no gateway answered in time, and one may still do so: check that one runs"
-            raise NotAnswered(name, text) from None
+            await answer_to(asking, name, _ANSWER, silence)
         except RPCError as error:
             if is_unknown_workflow(error):
                 raise NotAccepted(name, "the campaign has ended, or has not started yet") from None

@@ -29,7 +29,7 @@ from activities.webhook.destinations.destinations import Destination, Destinatio
 from gateway.concurrency import CoalescingCache, gather_some
 from gateway.journeys.snapshot import DeliveryStatus, pending_of
 from gateway.service.caller import TERMINAL, Caller
-from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
+from gateway.service.held import MAX_STALE, HeldService
 from gateway.service.index import EVERY, JourneyFilter
 from gateway.service.journey_view import AttemptView
 from gateway.service.listing import JourneyLists
@@ -166,10 +166,10 @@ class DestinationService:
 
     def __init__(self, temporal: Client, store: Store, held: HeldService, policies: Path | None = None) -> None:
         self._temporal, self._store, self._held, self._policies = temporal, store, held, policies
-        self._cache = CoalescingCache(self._find, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
-        self._backoffs = CoalescingCache(self._count, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self._cache = CoalescingCache(self._find, TTL, max_stale=MAX_STALE)
+        self._backoffs = CoalescingCache(self._count, TTL, max_stale=MAX_STALE)
         read = partial(read_record, temporal, store)
-        self._records = CoalescingCache(read, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self._records = CoalescingCache(read, TTL, max_stale=MAX_STALE)
         self.caches = self._cache, self._backoffs, self._records
 
     async def backoffs(self, caller: Caller) -> list[BackoffCount]:

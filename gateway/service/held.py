@@ -24,7 +24,6 @@ _ROUNDS: Final = 40
 _MOST_COUNTED: Final = 100  # groups
 _AT_ONCE: Final = 10
 TTL: Final = 5.0  # seconds for which groups are cached. Temporal's search lags anyway.
-COST_FACTOR: Final = 20  # groups are also cached for this many times the time that finding them took
 MAX_STALE: Final = 15.0
 """Seconds for which older groups are returned while new ones are found. Programs that poll must get recent ones."""
 _KEYS: Final = (SCENARIO_NAME, STEP_ID, DESTINATION, HELD_REASON)
@@ -90,7 +89,7 @@ class HeldService:
     def __init__(self, index: JourneyIndex) -> None:
         self._index = index
         self._cache = CoalescingCache[frozenset[str] | None, HeldGroups](
-            lambda names: held_groups(index, names), TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE
+            lambda names: held_groups(index, names), TTL, max_stale=MAX_STALE
         )
         self.caches = (self._cache,)
 

@@ -48,9 +48,9 @@ class JourneyService:
     def __init__(self, temporal: Client, store: Store, content: Content, policies: Path | None = None) -> None:
         self._temporal, self._store, self._content, self._policies = temporal, store, content, policies
         self.lists = JourneyLists(temporal, store)
-        self._stats = CoalescingCache(self._count, stats.TTL, cost_factor=stats.COST_FACTOR, max_stale=stats.MAX_STALE)
+        self._stats = CoalescingCache(self._count, stats.TTL, max_stale=stats.MAX_STALE)
         self._trends = CoalescingCache[tuple[str, int | None, int], TrendsView](
-            lambda asked: stats.trends(store, content, *asked), stats.TRENDS_TTL, cost_factor=stats.COST_FACTOR
+            lambda asked: stats.trends(store, content, *asked), stats.TRENDS_TTL
         )
         self.caches = self._stats, self._trends
 

@@ -20,7 +20,7 @@ from gateway.service.caller import TERMINAL, Caller
 from gateway.service.campaign_views import CampaignView
 from gateway.service.campaigns import CampaignService
 from gateway.service.destinations import DestinationService
-from gateway.service.held import COST_FACTOR, MAX_STALE, HeldService
+from gateway.service.held import MAX_STALE, HeldService
 from gateway.service.outgoing import OutgoingService, SubscriptionView
 from gateway.service.view import View
 from runtime.connection import describe_queue
@@ -133,7 +133,7 @@ class OverviewService:
         self._temporal, self._store = temporal, store
         self._held, self._destinations, self._campaigns = held, destinations, campaigns
         self._outgoing = outgoing
-        self._cache = CoalescingCache(self._make, TTL, cost_factor=COST_FACTOR, max_stale=MAX_STALE)
+        self._cache = CoalescingCache(self._make, TTL, max_stale=MAX_STALE)
         self.caches = (self._cache,)
 
     async def show(self, caller: Caller) -> OverviewView:

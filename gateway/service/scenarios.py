@@ -106,7 +106,7 @@ class ScenarioService:
 
     def __init__(self, store: Store) -> None:
         self._store, self.content = store, Content(store)
-        self._latest = CoalescingCache[None, list[VersionView]](lambda _: self.versions(TERMINAL), TTL)
+        self._latest = CoalescingCache[None, list[VersionView]](lambda _: self.versions(TERMINAL), TTL, cost_factor=0.0)
 
     async def latest(self, caller: Caller) -> list[VersionView]:
         return [item for item in await self._latest.get(None) if caller.may_use(item.scenario)]

@@ -40,8 +40,6 @@ TTL: Final = 5.0  # seconds for which counts are cached
 TRENDS_TTL: Final = 30.0  # the same of trends
 DAYS: Final = 30  # days of trends by default
 MOST_DAYS: Final = 90
-COST_FACTOR: Final = 20
-"""Counts are also cached for this many times the time they took, so that counting does not slow down anything else."""
 MAX_STALE: Final = 60.0  # seconds for which older counts are shown while new ones are made
 LATELY: Final = timedelta(days=1)  # the recent period, which begins with a full hour
 
