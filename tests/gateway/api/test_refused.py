@@ -1,4 +1,4 @@
-"""Requests that are refused, each with its status and what is said at which place: the transcript `refused.txt`."""
+"""Requests that are refused, each with its status and what is said at which place, as transcripts have it."""
 
 import os
 import re
@@ -7,30 +7,39 @@ from typing import Any
 
 from runtime.store import Store
 from tests.factories import publish
-from tests.gateway.api.conftest import HELLO, opened
+from tests.gateway.api.conftest import HELLO, Door, opened
 from tests.gateway.search import Search
 
-TRANSCRIPT = Path(__file__).with_name("refused.txt")
+HERE = Path(__file__)
 
 
-async def test_what_is_refused_is_that_of_the_transcript(store: Store):
-    """Run with SCENARIO_WRITE_SHAPE=1 to accept a deliberate change, or to add a request."""
+def requests(name: str) -> list[str]:
+    return re.findall(r"^\$ (.*)", HERE.with_name(name).read_text("utf-8"), re.MULTILINE)
+
+
+async def assert_said(door: Door, name: str) -> None:
+    """Send the requests of a transcript. Run with SCENARIO_WRITE_SHAPE=1 to accept a change, or to add a request."""
+    said = list[str]()
+    for line in requests(name):
+        method, path, *body = line.split(" ", 2)
+        given = {"content": body[0], "headers": {"content-type": "application/json"}} if body else {}
+        answer = await door.ask(method, path, **given)
+        problem: dict[str, Any] = answer.json()
+        said += [f"$ {line}", f"{answer.status_code} {problem['detail']}"]
+        for one in problem["errors"]:
+            meant = f" ({one['did_you_mean']})" if "did_you_mean" in one else ""
+            said.append(f"  {one['pointer']} {one['code']}: {one['detail']}{meant}")
+    if os.environ.get("SCENARIO_WRITE_SHAPE"):
+        HERE.with_name(name).write_text("\n".join(said) + "\n", "utf-8")
+    assert said == HERE.with_name(name).read_text("utf-8").splitlines()
+
+
+async def test_what_is_refused_is_said_at_its_place(store: Store):
     for text in (HELLO, HELLO.replace("hello", "offer").replace("order", "segment")):
         await publish(store, text)
-    server, said = Search(strict=True), list[str]()
+    server = Search(strict=True)
     async with opened(store, server) as door:
         await door.call("PUT", "/audiences/people.csv", content=b"contact.id\n1\n")
-        for line in re.findall(r"^\$ (.*)", TRANSCRIPT.read_text("utf-8"), re.MULTILINE):
-            method, path, *body = line.split(" ", 2)
-            given = {"content": body[0], "headers": {"content-type": "application/json"}} if body else {}
-            answer = await door.ask(method, path, **given)
-            problem: dict[str, Any] = answer.json()
-            said += [f"$ {line}", f"{answer.status_code} {problem['detail']}"]
-            for one in problem["errors"]:
-                meant = f" ({one['did_you_mean']})" if "did_you_mean" in one else ""
-                said.append(f"  {one['pointer']} {one['code']}: {one['detail']}{meant}")
-    if os.environ.get("SCENARIO_WRITE_SHAPE"):
-        TRANSCRIPT.write_text("\n".join(said) + "\n", "utf-8")
-    assert said == TRANSCRIPT.read_text("utf-8").splitlines()
+        await assert_said(door, "refused.txt")
     assert (server.started, server.signals, await store.stored_operations()) == ({}, [], [])
     assert (await store.stored_campaigns(), await store.running("7")) == ([], [])

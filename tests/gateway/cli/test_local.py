@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from runtime.local.receiver import Received, keep, read_answers
-from tests.fakes import Ran
 from tests.gateway.cli.conftest import Run
 
 
@@ -72,22 +71,6 @@ def came(run: Run) -> None:
     for number, (target, status) in enumerate([("/hooks.example.com/wax/9f31", 503), ("/crm/notes?a", 200)], 1):
         at = datetime(2026, 3, 31, 8, number, tzinfo=UTC)
         keep(STATE / "received", Received(number, at, "POST", target, (("a", "b"),), b"{}", status))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "line"),
-    [
-        ("wax --answer 503 --times 3", "wax: 503 to the first 3 attempts of each message, then 200"),
-        ("wax --delay 20s", "wax: 200, each after 20 s"),
-        ("wax --refuse", "wax: connections are refused"),
-        ("https://hooks.example.com/wax/ --answer 503", "hooks.example.com/wax: 503"),
-        ("wax --reset", "wax: 200"),
-        ("--reset", "everything: 200"),
-    ],
-)
-@pytest.mark.usefixtures("came")
-def test_it_is_told_in_one_line(run: Run, arguments: str, line: str):
-    assert run("receiver", *arguments.split()) == Ran(0, f"{line}\n", "")
 
 
 def test_what_is_told_is_kept_until_it_is_reset(run: Run):
