@@ -84,6 +84,21 @@ OVER: Final = replace(
     result={"outcome": "exited", "reason": "event order.returned", "steps": PROGRESS["steps"]},
     entry=replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited"),
 )
+_RUNNING: Final = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
+_FAILED: Final = {"turned_away": "breaker_open", "why": "hooks.example.com has failed too often"}
+_TURNED_AWAY: Final = DeliveryStatus(step="hook", state="scheduled", attempt=3, next_try_at=DUE, **_FAILED)
+_DUE: Final = [attempt("hook", 1, next_try_at=DUE)]
+_AGAIN: Final = [attempt("hook", number, minutes=minute, response="busy") for minute, number in enumerate((1, 2, 1))]
+VIEWS: Final = {
+    "a/paused": replace(HELD, progress={**PROGRESS, "operations": [PAUSE]}),
+    "a/goal": replace(HELD, entry=replace(ENTRY, goal_until=DUE), earlier=True),
+    "a/unanswered": replace(HELD, progress=None, state="waiting", step="hook"),
+    "a/tried": replace(HELD, progress=_RUNNING, pending=(PENDING,), attempts=_DUE),
+    "a/turned-away": replace(HELD, progress=_RUNNING, pending=(_TURNED_AWAY,), attempts=()),
+    "a/again": replace(HELD, attempts=_AGAIN),
+    "a/over": replace(OVER, progress={**PROGRESS, "at": None}, attempts=_DUE),
+}
+"""Journeys in circumstances about which there is a line of text, or none."""
 LONG: Final = "abandoned-cart-with-a-voucher/3028687/CGX0094-2026-11-26-paris-1er"
 """The id of a journey that hardly fits into a line."""
 ATTEMPTS: Final = [

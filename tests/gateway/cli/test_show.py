@@ -2,107 +2,22 @@
 
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from gateway.cli import journey_text
-from gateway.journeys.snapshot import DeliveryStatus, JourneySnapshot
+from gateway.journeys.snapshot import JourneySnapshot
 from tests.gateway.cli.conftest import Client, Run, Stored
 from tests.gateway.cli.samples import (
     ATTEMPTS,
-    DUE,
     LISTED,
-    PAUSE,
-    PENDING,
     STATS,
     TRENDS,
     WHY,
 )
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt
+from tests.gateway.journey import HELD, PROGRESS, START
 
 pytestmark = pytest.mark.usefixtures("paris")
-
-
-def rows(text: str) -> list[list[str]]:
-    """The cells of a table, without what is empty."""
-    return [line.split() for line in text.splitlines() if line.strip() and "──" not in line]
-
-
-RUNNING: dict[str, Any] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
-TURNED_AWAY = DeliveryStatus(
-    step="hook",
-    state="scheduled",
-    attempt=3,
-    next_try_at=DUE,
-    turned_away="breaker_open",
-    why="hooks.example.com has failed too often",
-)
-LINES: list[tuple[dict[str, Any], list[str]]] = [
-    (
-        {"progress": {**PROGRESS, "operations": [PAUSE]}},
-        [
-            "decide with: scenario retry|skip|leave a/7/K1 --reason …",
-            "paused as well since 2026-03-31 11:30:00 by ann: sale",
-            "resume it with: scenario resume a/7/K1 --reason …",
-        ],
-    ),
-    ({"entry": replace(ENTRY, goal_until=DUE)}, ["goal not reached; it counts until 2026-03-31 11:30:00"]),
-    ({"earlier": True}, ["only the newest 3 attempts are shown: see 'scenario deliveries a/7/K1 --limit 10000'"]),
-    (
-        {"progress": None, "state": "waiting", "step": "hook"},
-        ["waiting at hook", "no worker answers: this is the last recorded state"],
-    ),
-    (
-        {"progress": RUNNING, "pending": (PENDING,)},
-        [
-            "hook is tried next at 2026-03-31 11:30:00, pauses from 4.8s × 3 to 6h, at most 9 attempts, "
-            "gives up 2026-04-03 10:05:00"
-        ],
-    ),
-    (
-        {"progress": RUNNING, "pending": (TURNED_AWAY,), "attempts": ()},
-        ["hook: hooks.example.com has failed too often", "hook is tried next at 2026-03-31 11:30:00"],
-    ),
-]
-
-
-@pytest.mark.parametrize(("changed", "lines"), LINES, ids=[lines[-1][:30] for _, lines in LINES])
-def test_show_prints_a_line_for_each_circumstance(run: Run, client: Client, changed: dict[str, Any], lines: list[str]):
-    client.views["a/7/K1"] = HELD
-    assert not set(lines[-1:]) & set(run("show", "a/7/K1").out.splitlines())
-    client.views["a/7/K1"] = replace(HELD, **changed)
-    shown = run("show", "a/7/K1").out.splitlines()
-    assert [line for line in shown if line in lines] == lines
-
-
-def test_a_next_attempt_is_shown_only_if_it_is_pending(run: Run, client: Client):
-    tried = [attempt("hook", 1, next_try_at=datetime(2026, 3, 31, 8, 30, tzinfo=UTC))]
-    over: dict[str, Any] = {
-        "status": "completed",
-        "result": {"outcome": "exited", "steps": []},
-        "progress": {**PROGRESS, "at": None},
-    }
-    pending: dict[str, Any] = {"pending": (DeliveryStatus(step="hook", state="scheduled", attempt=2),)}
-    for changed, is_pending in ((over, False), (pending, True)):
-        client.views["a/7/K1"] = replace(HELD, attempts=tried, **changed)
-        assert ("2026-03-31 10:30:00" in run("show", "a/7/K1").out) is is_pending
-
-
-def test_attempts_after_a_retry_are_told_from_those_before(run: Run, client: Client):
-    client.views["a/7/K1"] = replace(
-        HELD,
-        attempts=[
-            attempt("hook", 1, response="busy"),
-            attempt("hook", 2, minutes=1, response="busy"),
-            attempt("hook", 1, minutes=2, response="down", channel="webhook", destination="webhook"),
-        ],
-    )
-    lines = [" ".join(row) for row in rows(run("show", "a/7/K1").out)]
-    place = lines.index("hook webhook msg_00000002000000000000000000000000")
-    assert [line.partition(" 2026")[0] for line in lines[place + 2 : place + 5]] == ["1", "2", "1 again"]
-    assert lines[place + 5 : place + 7] == ["try 1, 2 was answered: busy", "try 1 again was answered: down"]
 
 
 def test_a_wait_ends_on_this_clock_and_on_the_scenarios(run: Run, client: Client, monkeypatch: pytest.MonkeyPatch):
