@@ -181,8 +181,9 @@ async def test_a_preview_shows_what_the_command_shows(door: Door):
 
 
 async def test_what_cannot_be_shown_is_said(door: Door):
-    for change, said in (({"entry": {}}, '"pointer": "/entry'), ({"step": "thank-yuo"}, "did you mean 'thank-you'?")):
-        problem = await door.call("POST", "/preview", json={**SOURCE, "entry": ENTRY, **change}, status=422)
+    wrong: list[tuple[str, Any, str]] = [("entry", {}, '"pointer": "/entry'), ("step", "thank-yuo", "'thank-you'?")]
+    for name, value, said in wrong:
+        problem = await door.call("POST", "/preview", json={**SOURCE, "entry": ENTRY, name: value}, status=422)
         assert said in json.dumps(problem)
     shown = await door.call("POST", "/preview", json={"source": "scenario: hello\n", "entry": ENTRY})
     assert (shown["steps"], {one["severity"] for one in shown["findings"]}) == ([], {"error"})

@@ -84,8 +84,8 @@ OVER: Final = replace(
     result={"outcome": "exited", "reason": "event order.returned", "steps": PROGRESS["steps"]},
     entry=replace(ENTRY, ended_at=START + timedelta(days=1), outcome="exited"),
 )
-_RUNNING: Final = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
-_FAILED: Final = {"turned_away": "breaker_open", "why": "hooks.example.com has failed too often"}
+_RUNNING: Final[dict[str, Any]] = {"state": "running", "at": "hook", "since": "2026-03-31T08:05:00+00:00", "steps": []}
+_FAILED: Final[dict[str, Any]] = {"turned_away": "breaker_open", "why": "hooks.example.com has failed too often"}
 _TURNED_AWAY: Final = DeliveryStatus(step="hook", state="scheduled", attempt=3, next_try_at=DUE, **_FAILED)
 _DUE: Final = [attempt("hook", 1, next_try_at=DUE)]
 _AGAIN: Final = [attempt("hook", number, minutes=minute, response="busy") for minute, number in enumerate((1, 2, 1))]

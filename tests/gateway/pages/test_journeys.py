@@ -55,43 +55,6 @@ async def test_the_newest_come_first_and_older_ones_behind(reader: Site, tempora
     assert behind.values("a[rel=next]", "href") == []
 
 
-def _at(minutes: float) -> str:
-    return (NOW - timedelta(minutes=minutes)).isoformat().replace("+00:00", "Z")
-
-
-FOUND: dict[str, list[int]] = {
-    "contact=2": [2],
-    "state=in+progress": [0, 1, 2, 6],
-    "state=finished": [3, 4, 5],
-    "sort=started": [6, 5, 4, 3, 2, 1, 0],
-    f"since={_at(4)}&until={_at(1)}": [2, 3, 4],
-    "sort=-ended": [4, 3, 5],
-    f"sort=ended&until={_at(1)}": [5, 3],
-    f"sort=ended&since={_at(2)}&state=finished": [3, 4],
-    f"state=waiting&step=wait-2&since={_at(2)}&until={_at(0.5)}": [2, 1],  # by search
-    "scenario=sale&state=held&step=hook&version=": [6],
-    "state=held&version=2": [6],
-    "state=held&version=2&scenario=sale": [6],
-    **{query: [] for query in ("version=9", "contact=nobody", "state=exited", "step=it%27s", "state=held&version=1")},
-}
-
-
-async def test_filters_ranges_and_orders_are_of_the_store_or_of_search(reader: Site, temporal: Search):
-    await _crowd(reader, temporal, 7)
-    for number, minutes in ((3, 1.5), (4, 0.5), (5, 2.5)):  # ended
-        await reader.store.depart(f"sale/{number}", "r", "finished", None, NOW - timedelta(minutes=minutes))
-    temporal.add("sale/6", ScenarioName="sale", ScenarioVersion="sale@2", StepId="hook", JourneyState="held")
-    for query, found in FOUND.items():
-        shown = await reader.get(f"/journeys?{query}")
-        rows = [row[0] for row in shown.rows("Journeys")] if found else []
-        assert rows == [f"sale/{number}" for number in found], query
-        assert ("No journey matches." in shown.text()) is not bool(found)
-    assert (await reader.get("/journeys?scenario=sale&state=held")).values("option[selected]", "value") == [
-        "sale",
-        "held",
-    ]
-
-
 async def test_pages_of_a_search_leave_none_out(reader: Site, temporal: Search):
     await _crowd(reader, temporal, 52)
     found = await reader.column("/journeys?scenario=sale&version=1&step=wait-2", "Journeys")

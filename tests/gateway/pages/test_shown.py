@@ -57,10 +57,15 @@ async def fill_pages(site: Site, temporal: Search) -> None:
     for text in (SALE, RULED):
         await publish(store, text)
     sent = {"scenario": "sale", "run_id": "r", "destination": "slow"}
-    for number, (state, step) in enumerate([("waiting", "wait-2"), ("retrying", "hook"), ("held", "hook")]):
-        await store.admit(factories.admission_request(str(number), "sale", run_id="r", now=START))
-        known = {"ScenarioName": "sale", "ScenarioVersion": "sale@1", "JourneyState": state, "StepId": step}
-        temporal.add(f"sale/{number}", **known)
+    states = [("waiting", "wait-2"), ("retrying", "hook"), ("held", "hook"), None, None, None, ("waiting", "wait-2")]
+    for number, at in enumerate(states):
+        now = START - timedelta(minutes=number)
+        await store.admit(factories.admission_request(str(number), "sale", run_id="r", now=now))
+        if at is not None:
+            known = {"ScenarioName": "sale", "ScenarioVersion": "sale@1", "JourneyState": at[0], "StepId": at[1]}
+            temporal.add(f"sale/{number}", **known, StartTime=now.isoformat())
+    for number, minutes in ((3, 20), (4, 30), (5, 10)):
+        await store.depart(f"sale/{number}", "r", "finished", None, START + timedelta(minutes=minutes))
     await store.record(
         [
             factories.attempt("msg_s0", **sent, workflow_id="sale/0", step="mail", channel="email", started_at=START),
@@ -88,7 +93,13 @@ async def fill_pages(site: Site, temporal: Search) -> None:
     await store.add_campaign(
         factories.stored_campaign("advent", loaded_at=START, survey=survey.model_dump(mode="json"), created_at=START)
     )
-    await store.add_operation(factories.stored_operation("op1", reason="wax <is> back", created_at=START))
+    which = {"scenario": "winback", "step": "wax", "destination": "wax", "reason": "permanent"}
+    request = {"which": {"destination": "crm"}, "more": {"retry": {"maximum_interval": 2.0}}}
+    more: dict[str, Any] = {"verb": "retune", "operator": "Bob (key b)", "created_at": START + timedelta(hours=1)}
+    await store.add_operation(
+        factories.stored_operation("op1", reason="wax <is> back", created_at=START, request={"which": which})
+    )
+    await store.add_operation(factories.stored_operation("op2", request=request, **more))
     items = [("winback/0", "accepted", None), ("sale/0", "refused", "it is not held"), ("winback/1", None, None)]
     await store.add_items(
         "op1",
