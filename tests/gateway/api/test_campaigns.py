@@ -12,7 +12,6 @@ from runtime.store.campaigns import CampaignItem
 from tests.factories import present, publish, stored_campaign
 from tests.gateway.api.conftest import HELLO, Door, opened
 from tests.gateway.search import Search
-from tests.runtime.store.test_batches import BATCH, item
 
 NOW = datetime(2026, 11, 27, 4, tzinfo=UTC)
 
@@ -33,38 +32,15 @@ async def door(store: Store) -> AsyncIterator[Door]:
         yield door
 
 
-async def test_a_campaign_is_shown_with_its_sums_and_its_lines(door: Door):
-    [listed] = (await door.call("GET", "/campaigns"))["items"]
+async def test_what_is_left_of_a_stopped_campaign_is_skipped(door: Door):
     shown = await door.call("GET", "/campaigns/sale")
-    assert shown == listed
-    assert (shown["state"], shown["scenario"], shown["total"], shown["done"]) == ("stopped", "offer@2", 3, 3)
     assert shown["outcomes"] == {"entered": 1, "skipped": 1, "invalid": 1}
-    assert (shown["stopped_by"], shown["stop_reason"]) == ("bob", "enough")
+    assert [(shown[name]) for name in ("state", "done", "stopped_by", "stop_reason")] == ["stopped", 3, "bob", "enough"]
     pages = await door.pages("/campaigns/sale/items", limit=2)
     assert [[(line["line"], line["outcome"], line["reason"]) for line in page] for page in pages] == [
         [(2, "entered", None), (3, "invalid", "no id")],
         [(4, "skipped", "the campaign was stopped")],
     ]
-    found = await door.call("GET", "/campaigns/sale/items", params={"outcome": "entered"})
-    assert [line["journey"] for line in found["items"]] == ["offer/7/sale"]
-
-
-async def test_a_batch_is_shown_with_its_numbers_and_its_contacts(door: Door, store: Store):
-    await store.open_batch(BATCH)
-    for number in (1, 2, 3):
-        await store.join_batch(item(number))
-    await store.freeze_batch("batch-1", NOW)
-    await store.record_item_outcomes("batch-1", "refused", NOW, positions=[2], reason="unknown person", status=207)
-    [listed] = (await door.call("GET", "/batches"))["items"]
-    assert await door.call("GET", "/batches/batch-1") == listed
-    assert (listed["scenario"], listed["state"], listed["delivery"]) == ("sync@2", "sending", "msg_b")
-    assert listed["outcomes"] == {"pending": 2, "refused": 1}
-    first, last = [(f"sync/{contact}", contact, "pending", None, None) for contact in ("c1", "c3")]
-    refused = ("sync/c2", "c2", "refused", 207, "unknown person")
-    for params, expected in (({"limit": 2}, [[first, refused], [last]]), ({"outcome": "refused"}, [[refused]])):
-        pages = await door.pages("/batches/batch-1/items", **params)
-        names = ("journey", "contact", "outcome", "status", "reason")
-        assert [[tuple(one[name] for name in names) for one in page] for page in pages] == expected
 
 
 async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch):

@@ -166,16 +166,6 @@ def test_a_campaign_is_watched_until_it_ends(run: Run, campaigns: Campaigns, mon
     ]
 
 
-def test_results_can_be_a_table(run: Run, campaigns: Campaigns):
-    ran = run("campaign", "results", "advent", "--outcome", "invalid", "--format", "csv")
-    assert (ran.status, ran.out) == (
-        0,
-        "line,contact,journey,outcome,reason,at\n2,7,sale/7/advent,entered,,2026-03-31T08:00:00Z\n"
-        "3,,,invalid,no id,2026-03-31T08:00:00Z\n",
-    )
-    assert campaigns.asked == [("advent", "invalid")]
-
-
 @pytest.mark.parametrize(
     ("command", "rate"),
     [(("pause",), None), (("resume",), None), (("stop", "--leave"), None), (("retune", "--rate", "6/m"), 0.1)],

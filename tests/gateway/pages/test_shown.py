@@ -50,8 +50,8 @@ JOURNEYS = {
 }
 
 
-async def fill_pages(site: Site, temporal: Search) -> None:
-    store = site.store
+async def fill_everything(store: Store, temporal: Search) -> None:
+    """Have one of everything on record, or found by search."""
     await hold_everything(store)
     await store.record(ATTEMPTS)
     for text in (SALE, RULED):
@@ -107,6 +107,10 @@ async def fill_pages(site: Site, temporal: Search) -> None:
     )
     await store.close_scenario(Closure("sale", START, "bob", "it is <i>over</i>"))
     temporal.queues["email"] = (0, 1)
+
+
+async def fill_pages(site: Site, temporal: Search) -> None:
+    await fill_everything(site.store, temporal)
     for name, seen in JOURNEYS.items():
         if isinstance(seen, dict):
             seen = replace(HELD, progress={**PROGRESS, "state": "waiting", **seen}, attempts=())
