@@ -27,7 +27,7 @@ from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.audience.sync import AudienceActivities, starting_audience_syncs
 from activities.blast.chunk import CHUNKS, BlastActivities, ChannelSender
-from activities.channel import adapter, sending_activity
+from activities.channel import ChannelActivity, sending_activity
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
 from activities.decision import GoalActivities, decide
 from activities.dependencies import (
@@ -154,7 +154,7 @@ async def workers(
     blast = BlastActivities(client, given, admissions, blasting)
     for channel in CHANNELS.values():
         connection = ways.connection(channel.name)
-        sender = adapter(channel.name).sender(context, connection)
+        sender = ChannelActivity[Any](channel, context, connection)
         if channel.queue == JOURNEYS:
             own.append(sending_activity(sender))
             continue

@@ -1,4 +1,4 @@
-"""An attempt of a delivery, from its beginning to its record, and the base of the channels' activities."""
+"""An attempt of a delivery, from its beginning to its record."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from contextlib import asynccontextmanager
+from typing import Final
 
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.attempt_context import AttemptContext
 from activities.attempt_log import Log, measure_end, record, until_stored
-from activities.channel import WorkerContext
 from activities.channel_registry import Channel
 from activities.content import UnknownVersion
-from activities.evaluation import subscriber_of, template_data
 from activities.failures import SENDING, SETTLED, FailureKind, failure_of, tally
 from activities.gate import Gate, OutgoingMessage
-from activities.interface import Delivery, Sent
+from activities.interface import Delivery
 from activities.open_attempt import BEHIND, OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
 from activities.retry import LATER, deadline
 from runtime.errors import SettingsError, StoreError
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
-from scenario.steps.delivery import DeliveryStep
 
 _logger = logging.getLogger(__name__)
 _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)  # failures that are retried, by Temporal or by the journey
@@ -206,46 +203,3 @@ def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:
         return attempt.failed(Judgement(Verdict(Outcome.RETRY, "worker_stopped", unknown=True), sentence))
     # The destination has nothing to do with it: it is not given the pause that a failing one is, nor does this count.
     return attempt.not_sent("The worker was stopped before it sent anything", "worker_stopped")
-
-
-Way = TypeVar("Way")
-
-
-class ChannelActivity(Generic[Way]):
-    """Sends by one channel. `way` is its connection, or None if the channel is not configured."""
-
-    channel: ClassVar[Channel]
-
-    def __init__(self, context: WorkerContext, way: Way) -> None:
-        self._context, self._content, self._way = context, context.content, way
-
-    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
-        """Send a delivery; each channel does so in its own way."""
-        raise NotImplementedError
-
-    def attempt(
-        self, delivery: Delivery, context: AttemptContext, destination: str = "", *, unrendered: str = ""
-    ) -> AbstractAsyncContextManager[OpenAttempt]:
-        return attempt_of(
-            delivery,
-            channel=self.channel,
-            destination=destination or self.channel.name,
-            log=self._context.log,
-            gate=self._context.gate,
-            context=context,
-            unrendered=unrendered,
-        )
-
-    async def data(self, attempt: OpenAttempt, step: DeliveryStep) -> dict[str, Any]:
-        delivery = attempt.delivery
-        opened = await self._content.open(delivery.name, delivery.version)
-        subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
-        unsubscribing = self._context.unsubscribing
-        if subscriber is not None and unsubscribing is not None:
-            url = unsubscribing.url(subscriber)
-        elif subscriber is not None and opened.names_unsubscribing(delivery.step):
-            raise NotConfigured(
-                "a template asks for journey.unsubscribe_url, which is not configured: "
-                "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers"
-            )
-        return template_data(delivery, attempt.context.info.workflow_id or "", self._context.callbacks, url)

@@ -1,20 +1,20 @@
-"""The interface of a channel: how previews, cases and test messages render, send, classify, verify and describe.
-
-A journey's attempts are made by the channel's `activity.py`, with the same functions.
-"""
+"""The interface of a channel: how it delivers, and how previews, cases and test messages use the same functions."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 
 from activities.channel_registry import CHANNELS, Channel
+from activities.evaluation import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict
+from scenario.errors import NotConfigured
 from scenario.steps.base import Row
 from scenario.steps.delivery import DeliveryStep, Send
 
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from activities.audience.memberships import MembershipBook
     from activities.content import Content
     from activities.email.settings import Senders
-    from activities.evaluation import CallbackUrls, UnsubscribeUrls
     from activities.gate import Gate
+    from activities.open_attempt import OpenAttempt
     from activities.webhook.batches import Batches
     from activities.webhook.destinations.destinations import Destinations
     from activities.webhook.http.transport import Transport
     from activities.webhook.limiter import Limiter
+    from activities.webhook.oauth2 import AccessTokens
     from activities.webhook.route import Routes
     from runtime.local.receiver import Inbox, Receiver
     from runtime.public_links import ReturnPaths
@@ -171,6 +172,7 @@ class WorkerContext:
     unsubscribing: UnsubscribeUrls | None
     return_paths: ReturnPaths | None  # if None, bounces go to the sender of SCENARIO_MAIL_FROM
     transport: Transport  # open while the worker runs
+    tokens: AccessTokens
     routes: Routes
     secrets: Callable[[], Mapping[str, str]]  # returns the same mapping while the secrets do not change
     limiter: Limiter  # one per process
@@ -178,18 +180,49 @@ class WorkerContext:
     batches: Batches
 
 
-class Sender(Protocol):
-    """Sends the messages of a channel."""
+@dataclass(frozen=True)
+class ChannelActivity(Generic[ConnectionT]):
+    """Sends the messages of journeys by one channel."""
 
-    @property
-    def channel(self) -> Channel: ...
+    channel: Channel
+    context: WorkerContext
+    connection: ConnectionT | None = None  # None if the channel is not configured, or needs none
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         """Send one message, once. Raise ApplicationError if it is not delivered; see `activities.failures`."""
-        ...
+        return await adapter(self.channel.name).deliver(self, delivery, context)
+
+    def attempt(
+        self, delivery: Delivery, context: AttemptContext, destination: str = "", *, unrendered: str = ""
+    ) -> AbstractAsyncContextManager[OpenAttempt]:
+        from activities.attempt import attempt_of
+
+        return attempt_of(
+            delivery,
+            channel=self.channel,
+            destination=destination or self.channel.name,
+            log=self.context.log,
+            gate=self.context.gate,
+            context=context,
+            unrendered=unrendered,
+        )
+
+    async def data(self, attempt: OpenAttempt, step: DeliveryStep) -> dict[str, Any]:
+        delivery = attempt.delivery
+        opened = await self.context.content.open(delivery.name, delivery.version)
+        subscriber, url = subscriber_of(opened.scenario, step, delivery.contact, delivery.data), ""
+        unsubscribing = self.context.unsubscribing
+        if subscriber is not None and unsubscribing is not None:
+            url = unsubscribing.url(subscriber)
+        elif subscriber is not None and opened.names_unsubscribing(delivery.step):
+            raise NotConfigured(
+                "a template asks for journey.unsubscribe_url, which is not configured: "
+                "set SCENARIO_CALLBACK_URL and SCENARIO_SUPPRESSION_KEY for the workers"
+            )
+        return template_data(delivery, attempt.context.info.workflow_id or "", self.context.callbacks, url)
 
 
-def sending_activity(sender: Sender) -> Callable[[Delivery], Awaitable[Sent]]:
+def sending_activity(sender: ChannelActivity[Any]) -> Callable[[Delivery], Awaitable[Sent]]:
     """Return the activity that sends a journey's message once, inside a Temporal activity for this message alone."""
     from temporalio import activity
 
@@ -249,8 +282,10 @@ class ChannelAdapter(ABC, Generic[MessageT, ConnectionT]):
         """Compare the messages that the local servers received with the one that the step renders."""
 
     @abstractmethod
-    def sender(self, context: WorkerContext, connection: ConnectionT | None) -> Sender:
-        """Return what sends the channel's messages, for a worker."""
+    async def deliver(
+        self, activity: ChannelActivity[ConnectionT], delivery: Delivery, context: AttemptContext
+    ) -> Sent:
+        """Send a journey's message, see `ChannelActivity.send`."""
 
     def connect(self, settings: Settings, inbox: Path) -> ConnectionT | None:
         """Return the configured connection, not dialled yet, or None. Raise SettingsError, which quotes no setting."""

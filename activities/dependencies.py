@@ -36,6 +36,7 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
+from activities.webhook.oauth2 import AccessTokens
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct, Routes
 from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
@@ -158,6 +159,7 @@ class WorkerServices:
             unsubscribing=self.channels.unsubscribing,
             return_paths=self.channels.return_paths,
             transport=self.transport,
+            tokens=AccessTokens(self.transport),
             routes=self.routes,
             secrets=self.secrets.snapshot,
             limiter=self.limiter,

@@ -27,10 +27,10 @@ import aiohttp
 import httpx
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.interface import Delivery
-from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter, Limits
@@ -196,7 +196,7 @@ async def open_clients(port: int) -> AsyncGenerator[dict[str, Sender]]:
         transport = await stack.enter_async_context(Transport())
         routes, gate = ReceiverRoutes(f"http://127.0.0.1:{port}"), Limiter(slots=4 * max(IN_FLIGHT))
         services = worker_context(content, NoLog(), transport=transport, routes=routes, limiter=gate)
-        send = sending_activity(Webhooks(services))
+        send = sending_activity(ChannelActivity[None](WEBHOOK, services))
 
         async def by_httpx() -> None:
             (await plain.post(url, content=rendered.body, headers=headers)).raise_for_status()

@@ -19,11 +19,11 @@ from unittest import mock
 from urllib.parse import quote
 
 from activities import redaction
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.interface import Delivery
 from activities.webhook import activity
-from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import save_response
 from benchmarks.deliveries import DATA, NoLog, ReceiverRoutes, SingleVersionStore, attempt_environment, say
@@ -101,7 +101,7 @@ async def measure_delivery(body: bytes, *, masking: bool) -> float:
     transport: Any = InstantTransport(body)
     routes = ReceiverRoutes("http://127.0.0.1:4000")
     given = {"transport": transport, "secrets": lambda: SECRETS, "routes": routes}
-    webhooks = Webhooks(worker_context(Content(SingleVersionStore()), NoLog(), **given))
+    webhooks = ChannelActivity[None](WEBHOOK, worker_context(Content(SingleVersionStore()), NoLog(), **given))
     environment = attempt_environment()
     given = Delivery(
         id="msg_" + "0" * 32,

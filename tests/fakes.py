@@ -36,6 +36,7 @@ from activities.content import Content
 from activities.gate import OutgoingMessage
 from activities.interface import DELIVERY_DELAYED
 from activities.webhook.limiter import Limiter
+from activities.webhook.oauth2 import AccessTokens
 from activities.webhook.route import Direct
 from runtime.store import Attempt
 from runtime.store.schema import StoredErasure
@@ -155,8 +156,8 @@ def worker_context(content: Content, log: Log, **given: Any) -> WorkerContext:
     """The services of a worker that sends, of which only those that are given are there."""
     services: dict[str, Any] = {"callbacks": None, "unsubscribing": None, "return_paths": None, "transport": None}
     services |= {"gate": OpenGate(), "routes": Direct(), "secrets": dict, "limiter": Limiter()}
-    services |= {"memberships": None, "batches": None}
-    return WorkerContext(content=content, log=log, **(services | given))
+    services |= {"memberships": None, "batches": None, **given}
+    return WorkerContext(content=content, log=log, tokens=AccessTokens(services["transport"]), **services)
 
 
 ERASURE: Final = StoredErasure(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, ClassVar, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
@@ -13,17 +13,16 @@ from activities.audience.formats import identify, identify_loosely, request_of, 
 from activities.channel import (
     Arrival,
     AttemptReply,
+    ChannelActivity,
     ChannelAdapter,
     LocalServers,
     RenderContext,
     SendContext,
-    Sender,
     TestReply,
     Unsendable,
-    WorkerContext,
     shorten,
 )
-from activities.interface import Delivery
+from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.webhook.channel import RenderedRequest, mask
 from activities.webhook.destinations.destinations import bearer
@@ -35,6 +34,9 @@ from scenario.steps.audience import Audience
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.type_guards import mapping_at
+
+if TYPE_CHECKING:
+    from activities.attempt_context import AttemptContext
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,27 @@ class AudienceChannel(ChannelAdapter[RenderedChange, None]):
         return RenderedChange(request.method, f"{base}{request.path}", headers, request.body)
 
     @override
+    async def deliver(self, activity: ChannelActivity[None], delivery: Delivery, context: AttemptContext) -> Sent:
+        """Record a contact that joins or leaves an audience."""
+        async with activity.attempt(delivery, context) as attempt:
+            step = await activity.context.content.step_of(delivery, Audience, "an audience")
+            attempt.destination = step.to
+            settings = settings_of(activity.context.routes.named(step.to).named, step.to, delivery.name)
+            at = datetime.fromtimestamp(delivery.decided, UTC) if delivery.decided else attempt.now
+            memberships = activity.context.memberships
+            if step.op == "add":
+                contact = mapping_at(delivery.data, "contact")
+                member = identify(settings, step.to, delivery.contact, contact)
+                request_of(settings, step.to, step.audience, step.op, [member])  # raises if a setting is missing
+                await attempt.may_leave()
+                note = await memberships.add(step.to, step.audience, delivery.contact, member, at)
+            else:
+                await attempt.may_leave()
+                note = await memberships.remove(step.to, step.audience, delivery.contact, at)
+            attempt.delivered(202, note=note)
+        return attempt.sent
+
+    @override
     async def send(self, context: SendContext[RenderedChange, None]) -> tuple[RenderedChange, TestReply]:
         """Refuse: a test that is not recorded would leave a member that nothing removes."""
         raise NotConfigured("a test does not change an audience: a preview shows the request")
@@ -106,12 +129,6 @@ class AudienceChannel(ChannelAdapter[RenderedChange, None]):
     @override
     def destination(self, context: SendContext[RenderedChange, None]) -> str:
         return context.step.to if isinstance(context.step, Audience) else self.title
-
-    @override
-    def sender(self, context: WorkerContext, connection: None) -> Sender:
-        from activities.audience.sync import Memberships
-
-        return Memberships(context, connection)
 
 
 ADAPTER: Final = AudienceChannel()

@@ -1,4 +1,4 @@
-"""The activities of audiences: a change of a membership, those of the workflow `SyncAudience`, and its start.
+"""The activities of the workflow `SyncAudience`, and its start.
 
 A change of membership is recorded in the store, and nothing else. Every half minute, one worker starts the workflow of
 each audience with changes that are not sent yet: so changes of many contacts go together, and none is lost if Temporal
@@ -19,11 +19,8 @@ from typing import Final, cast
 from temporalio import activity
 from temporalio.client import Client
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, WorkflowAlreadyStartedError
-from typing_extensions import override
 
-from activities.attempt import ChannelActivity
-from activities.attempt_context import AttemptContext
-from activities.audience.formats import AudienceAnswer, Member, identify, read_answer, request_of, settings_of
+from activities.audience.formats import AudienceAnswer, Member, read_answer, request_of, settings_of
 from activities.background import (
     AUDIENCE_WORKFLOW,
     FREEZE,
@@ -36,8 +33,8 @@ from activities.background import (
     FrozenBatch,
 )
 from activities.channel import WorkerContext
-from activities.channel_registry import AUDIENCE, webhook_queue
-from activities.interface import JOURNEYS, Delivery, Sent
+from activities.channel_registry import webhook_queue
+from activities.interface import JOURNEYS
 from activities.periodic import repeating
 from activities.priority import priority_of
 from activities.webhook.destinations.form import MOST_MEMBERS
@@ -46,38 +43,10 @@ from activities.webhook.platform import CallFailed, PlatformCalls
 from activities.webhook.route import Route
 from runtime.store import Store
 from scenario.errors import NotConfigured
-from scenario.steps.audience import Audience, AudienceOperation
-from scenario.type_guards import mapping_at
+from scenario.steps.audience import AudienceOperation
 from scenario.words import MARKETING
 
 logger = logging.getLogger(__name__)
-
-
-class Memberships(ChannelActivity[None]):
-    """Records contacts that join or leave an audience."""
-
-    channel = AUDIENCE
-
-    @override
-    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
-        async with self.attempt(delivery, context) as attempt:
-            step = await self._content.step_of(delivery, Audience, "an audience")
-            attempt.destination = step.to
-            settings = settings_of(self._context.routes.named(step.to).named, step.to, delivery.name)
-            at = datetime.fromtimestamp(delivery.decided, UTC) if delivery.decided else attempt.now
-            memberships = self._context.memberships
-            if step.op == "add":
-                contact = mapping_at(delivery.data, "contact")
-                member = identify(settings, step.to, delivery.contact, contact)
-                request_of(settings, step.to, step.audience, step.op, [member])  # raises if a setting is missing
-                await attempt.may_leave()
-                note = await memberships.add(step.to, step.audience, delivery.contact, member, at)
-            else:
-                await attempt.may_leave()
-                note = await memberships.remove(step.to, step.audience, delivery.contact, at)
-            attempt.delivered(202, note=note)
-        return attempt.sent
-
 
 _TIMEOUT: Final = 30.0  # seconds of one request, unless the destination sets it
 _LONGEST_PAUSE: Final = 3_600  # seconds that a platform may ask to wait

@@ -24,7 +24,7 @@ from temporalio.service import RPCError
 from activities.admission import AdmissionActivities
 from activities.background import BLAST, LINES, CampaignChunk
 from activities.blast.line import MOMENT, CampaignLine, Course
-from activities.channel import Sender
+from activities.channel import ChannelActivity
 from activities.content import LoadedVersion
 from activities.dependencies import WorkerServices
 from activities.entry_codec import EntryCodec
@@ -63,7 +63,7 @@ _SOMEBODY_ELSE: Final = "the contact's journey of this campaign was started by s
 class ChannelSender(NamedTuple):
     """A channel's sender, and the number of messages that it may have in flight."""
 
-    sender: Sender
+    sender: ChannelActivity[Any]
     at_once: int
 
 

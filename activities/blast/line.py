@@ -17,7 +17,7 @@ from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
 from activities.attempt_context import AttemptContext, JourneyStatus
-from activities.channel import Sender
+from activities.channel import ChannelActivity
 from activities.evaluation import answer
 from activities.failures import SENDING, Failure, FailureKind, failed_by, failure_of
 from activities.interface import DelayReport, Delivery
@@ -85,7 +85,7 @@ class Course:
     scenario: str  # name and version
     plan: Plan
     info: activity.Info  # of the chunk's activity
-    sender: Sender
+    sender: ChannelActivity[Any]
     adjust: Callable[[Send], Send]  # returns a step with the settings of its destination
     pause: Callable[[float, str], None]  # reports for how many seconds the receiver takes no messages, and why
 

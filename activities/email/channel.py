@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -15,19 +16,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from pydantic import SecretStr
 from typing_extensions import override
 
-from activities import redaction
 from activities.channel import (
     TEST_HEADER,
     Arrival,
     AttemptReply,
+    ChannelActivity,
     ChannelAdapter,
     LocalServers,
     RenderContext,
     RenderedMessage,
     SendContext,
-    Sender,
     TestReply,
-    WorkerContext,
     shorten,
 )
 from activities.email.errors import (
@@ -36,19 +35,27 @@ from activities.email.errors import (
     UNANSWERED,
     MailError,
     MailRefused,
+    MailServerPaused,
     MailUnanswered,
     MailUnreachable,
 )
-from activities.email.message import Envelope, address_in, recipient_of, render
+from activities.email.message import Envelope, address_in, recipient_of, render, tagged
 from activities.email.settings import ANY
-from activities.interface import Delivery
-from activities.outcome import Judgement, Outcome, Verdict
+from activities.interface import Delivery, Sent
+from activities.outcome import Backoff, Judgement, Outcome, Verdict
+from activities.redaction import readable
 from scenario import liquid
+from scenario.errors import NotConfigured
+from scenario.plan.retry import SHORT
 from scenario.steps.delivery import Send
 from scenario.steps.email import Email
 
 if TYPE_CHECKING:
+    from temporalio.exceptions import ApplicationError
+
+    from activities.attempt_context import AttemptContext
     from activities.email.smtp import Mailer
+    from activities.open_attempt import OpenAttempt
     from runtime.local.receiver import Inbox
     from runtime.settings import Settings
 
@@ -109,17 +116,41 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
         return RenderedMail(render(step, delivery, data, context.senders, recipient))
 
     @override
+    async def deliver(self, activity: ChannelActivity[Mailer], delivery: Delivery, context: AttemptContext) -> Sent:
+        mailer = activity.connection
+        async with activity.attempt(delivery, context, mailer.server.host if mailer else "") as attempt:
+            written = address_in(delivery.data)
+            if mailer is None:
+                raise NotConfigured(NO_MAILER)
+            recipient = recipient_of(written)
+            step = await activity.context.content.step_of(delivery, Email, "an e-mail")
+            data = await activity.data(attempt, step)
+            # A large mail takes longer to render than a worker that serves many may stand still.
+            envelope = await asyncio.to_thread(render, step, delivery, data, mailer.senders, recipient)
+            if (paths := activity.context.return_paths) is not None:
+                envelope = replace(envelope, sender=paths.of(delivery.id, recipient.address))
+            envelope = tagged(envelope, mailer.server.host, delivery.id)
+            hidden = (written, recipient.address, mailer.server.password)
+            await attempt.may_leave(recipient.address)
+            try:
+                reply = await mailer.send(envelope, within=attempt.within, leaving=attempt.sending)
+            except MailError as error:
+                raise _failure(attempt, error, hidden) from None
+            attempt.delivered(reply.status, _readable(reply.words, hidden))
+        return attempt.sent
+
+    @override
     async def send(self, context: SendContext[RenderedMail, Mailer]) -> tuple[RenderedMail, TestReply]:
         mailer, envelope = context.connection, context.message.envelope
         marked = f"{TEST_HEADER.title()}: 1\r\n".encode() + envelope.message
         message = RenderedMail(replace(envelope, message=marked))
-        hidden = redaction.known((envelope.recipient, mailer.server.password))
+        hidden = (envelope.recipient, mailer.server.password)
         try:
             reply = await mailer.send(message.envelope, within=context.delivery.timeout)
         except MailError as error:
-            body = redaction.excerpt(error.reply.encode(errors="replace"), hidden)
+            body = _readable(error.reply, hidden)
             return message, TestReply.judged(str(error), error.verdict, status=error.status, body=body)
-        body = redaction.excerpt(reply.words.encode(errors="replace"), hidden)
+        body = _readable(reply.words, hidden)
         said = f"{mailer.server.host} answered {reply.status}"
         return message, TestReply(delivered=True, said=said, status=reply.status, body=body)
 
@@ -160,12 +191,6 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
         return connection.server.host
 
     @override
-    def sender(self, context: WorkerContext, connection: Mailer | None) -> Sender:
-        from activities.email.activity import Emails
-
-        return Emails(context, connection)
-
-    @override
     def connect(self, settings: Settings, inbox: Path) -> Mailer | None:
         from activities.email.smtp import mailer_from
 
@@ -175,6 +200,19 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
     @override
     def local_settings(self, inbox: Inbox) -> dict[str, Any]:
         return {"smtp": SecretStr(inbox.url), "mail_from": LOCAL_SENDER, "mail_from_allowed": ANY}
+
+
+def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
+    waited = datetime.now(UTC) - attempt.context.info.scheduled_time
+    if isinstance(error, MailServerPaused) and waited <= SHORT:
+        return attempt.backed_off(Backoff(timedelta(seconds=error.seconds), error.why, error.then, error.word))
+    judgement = Judgement(error.verdict, str(error))
+    return attempt.failed(judgement, status=error.status, excerpt=_readable(error.reply, hidden))
+
+
+def _readable(words: str, hidden: tuple[str, ...]) -> str:
+    """Return the server's words without the recipient's address and our password."""
+    return readable(words.encode(errors="replace"), hidden)
 
 
 ADAPTER: Final = EmailChannel()

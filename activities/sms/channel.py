@@ -17,17 +17,16 @@ from typing_extensions import override
 from activities.channel import (
     Arrival,
     AttemptReply,
+    ChannelActivity,
     ChannelAdapter,
     LocalServers,
     RenderContext,
     RenderedMessage,
     SendContext,
-    Sender,
     TestReply,
-    WorkerContext,
     shorten,
 )
-from activities.interface import Delivery
+from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict
 from activities.sms.provider import (
     NO_PROVIDER,
@@ -41,11 +40,13 @@ from activities.sms.provider import (
     render,
 )
 from scenario import liquid
+from scenario.errors import NotConfigured
 from scenario.recipients import international
 from scenario.steps.delivery import Send
 from scenario.steps.sms import Sms
 
 if TYPE_CHECKING:
+    from activities.attempt_context import AttemptContext
     from runtime.local.receiver import Inbox
     from runtime.settings import Settings
 
@@ -91,6 +92,29 @@ class SmsChannel(ChannelAdapter[RenderedText, SmsProvider]):
         return RenderedText(international(context.to or number_in(delivery.data)), render(step, data))
 
     @override
+    async def deliver(
+        self, activity: ChannelActivity[SmsProvider], delivery: Delivery, context: AttemptContext
+    ) -> Sent:
+        provider = activity.connection
+        async with activity.attempt(delivery, context, provider.name if provider else "") as attempt:
+            written = number_in(delivery.data)
+            if provider is None:
+                raise NotConfigured(NO_PROVIDER)
+            number = international(written)
+            step = await activity.context.content.step_of(delivery, Sms, "an SMS")
+            body = await asyncio.to_thread(render, step, await activity.data(attempt, step))
+            await attempt.may_leave(number)
+            # Before the provider is even dialled: the mark must be on Temporal's server when the request leaves.
+            await attempt.sending()
+            try:
+                receipt = await provider.send(TextMessage(id=delivery.id, to=number, body=body, within=attempt.within))
+            except ProviderError as error:
+                judgement = Judgement(error.verdict, str(error))
+                raise attempt.failed(judgement, status=error.status, excerpt=error.excerpt) from None
+            attempt.delivered(receipt.status, receipt.reference)
+        return attempt.sent
+
+    @override
     async def send(self, context: SendContext[RenderedText, SmsProvider]) -> tuple[RenderedText, TestReply]:
         message, provider, delivery = context.message, context.connection, context.delivery
         text = TextMessage(id=delivery.id, to=message.to, body=message.text, within=delivery.timeout)
@@ -123,12 +147,6 @@ class SmsChannel(ChannelAdapter[RenderedText, SmsProvider]):
     @override
     def host(self, connection: SmsProvider) -> str:
         return connection.name
-
-    @override
-    def sender(self, context: WorkerContext, connection: SmsProvider | None) -> Sender:
-        from activities.sms.activity import Texts
-
-        return Texts(context, connection)
 
     @override
     def connect(self, settings: Settings, inbox: Path) -> SmsProvider | None:

@@ -1,4 +1,4 @@
-"""The activity that sends a webhook: render, send once, report."""
+"""The attempts of webhooks."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from http import HTTPStatus
 
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from typing_extensions import override
 
 from activities import redaction
-from activities.attempt import ChannelActivity
 from activities.attempt_context import AttemptContext
 from activities.background import BATCH_WORKFLOW
-from activities.channel import WorkerContext
-from activities.channel_registry import WEBHOOK
+from activities.channel import ChannelActivity, WorkerContext
 from activities.interface import Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement
@@ -27,7 +24,7 @@ from activities.webhook.destinations.destinations import CredentialsError, Desti
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import MAX_BODY, MAX_RESULTS, Request, Response
 from activities.webhook.http.transport import Transport, timed
-from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
+from activities.webhook.oauth2 import TokenUnavailableError
 from activities.webhook.outcome import save_response
 from activities.webhook.rendering import PreparedRequest, Rendered, prepare_request
 from activities.webhook.route import Route
@@ -38,104 +35,101 @@ _TRACE_CONTEXT = TraceContextTextMapPropagator()
 _tracer = trace.get_tracer(__name__)
 
 
-class Webhooks(ChannelActivity[Transport]):
-    """Sends webhooks."""
-
-    channel = WEBHOOK
-
-    def __init__(self, context: WorkerContext) -> None:
-        super().__init__(context, context.transport)
-        self._tokens = AccessTokens(context.transport)
-
-    @override
-    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
-        async with self.attempt(delivery, context, unrendered="The webhook cannot be rendered: ") as attempt:
-            step = await self._content.step_of(delivery, Webhook, "a webhook")
-            if step.to is not None:
-                attempt.destination = step.to
-            batches, members = self._context.batches, None
-            if step.batch is not None and context.info.workflow_type not in ("Journey", BATCH_WORKFLOW):
-                raise attempt.not_sent("A batch call is joined by journeys alone: nothing was sent", "batch")
-            if step.batch is not None and context.info.workflow_type != BATCH_WORKFLOW:
-                await batches.join(attempt, step, step.batch, await self.data(attempt, step))
+async def deliver(activity: ChannelActivity[None], delivery: Delivery, context: AttemptContext) -> Sent:
+    """Send a journey's webhook: render, send once, report."""
+    services = activity.context
+    async with activity.attempt(delivery, context, unrendered="The webhook cannot be rendered: ") as attempt:
+        step = await services.content.step_of(delivery, Webhook, "a webhook")
+        if step.to is not None:
+            attempt.destination = step.to
+        batches, members = services.batches, None
+        if step.batch is not None and context.info.workflow_type not in ("Journey", BATCH_WORKFLOW):
+            raise attempt.not_sent("A batch call is joined by journeys alone: nothing was sent", "batch")
+        if step.batch is not None and context.info.workflow_type != BATCH_WORKFLOW:
+            await batches.join(attempt, step, step.batch, await activity.data(attempt, step))
+            return attempt.sent
+        if step.batch is not None:
+            members = await batches.members(attempt)
+            if members is None:
                 return attempt.sent
-            if step.batch is not None:
-                members = await batches.members(attempt)
-                if members is None:
-                    return attempt.sent
-            data = await self.data(attempt, step) if members is None else batch_data(members.data, delivery.now)
-            secrets = self._context.secrets()
-            prepare = partial(
-                prepare_request,
-                step,
-                delivery.step,
-                data,
-                delivery.id if members is None else members.request_id(delivery),
-                scenario=delivery.name,
-                routes=self._context.routes,
-                secrets=secrets,
-                named=(await self._content.open(delivery.name, delivery.version)).secrets(delivery.step),
-            )
-            destination = self._context.routes.named(step.to).named if step.to is not None else None
-            token = await self._token(attempt, destination, secrets)
-            # A large batch would block other deliveries.
-            ready = prepare(token=token) if members is None else await asyncio.to_thread(prepare, token=token)
-            longest = MAX_BODY if step.batch is None or step.batch.results is None else MAX_RESULTS
-            attempt.destination = ready.route.destination
-            if token and ready.route.named != destination:
-                why = f"Destination {attempt.destination} was changed while its access token was fetched"
-                raise attempt.not_sent(why, "access_token")
-            await (attempt.may_leave() if members is None else attempt.is_wanted())
-            response = await self._send(attempt, ready, longest)
-            if response.status == HTTPStatus.UNAUTHORIZED and token:  # revoked, or expired on the way
-                newer = await self._another_token(attempt, destination, secrets, token)
-                if newer and (again := prepare(token=newer)).route.named == destination:
-                    ready = again
-                    response = await self._send(attempt, ready, longest)
-            note = None
-            if members is not None and step.batch is not None and outcome.of_status(response.status).delivered:
-                note = await batches.record(attempt, members, step.batch, response, ready.hidden)
-            judge(attempt, response, step, ready.hidden, ready.given, note)
-        return attempt.sent
+        data = await activity.data(attempt, step) if members is None else batch_data(members.data, delivery.now)
+        secrets = services.secrets()
+        prepare = partial(
+            prepare_request,
+            step,
+            delivery.step,
+            data,
+            delivery.id if members is None else members.request_id(delivery),
+            scenario=delivery.name,
+            routes=services.routes,
+            secrets=secrets,
+            named=(await services.content.open(delivery.name, delivery.version)).secrets(delivery.step),
+        )
+        destination = services.routes.named(step.to).named if step.to is not None else None
+        token = await _token(services, attempt, destination, secrets)
+        # A large batch would block other deliveries.
+        ready = prepare(token=token) if members is None else await asyncio.to_thread(prepare, token=token)
+        longest = MAX_BODY if step.batch is None or step.batch.results is None else MAX_RESULTS
+        attempt.destination = ready.route.destination
+        if token and ready.route.named != destination:
+            why = f"Destination {attempt.destination} was changed while its access token was fetched"
+            raise attempt.not_sent(why, "access_token")
+        await (attempt.may_leave() if members is None else attempt.is_wanted())
+        response = await _send(services, attempt, ready, longest)
+        if response.status == HTTPStatus.UNAUTHORIZED and token:  # revoked, or expired on the way
+            newer = await _another_token(services, attempt, destination, secrets, token)
+            if newer and (again := prepare(token=newer)).route.named == destination:
+                ready = again
+                response = await _send(services, attempt, ready, longest)
+        note = None
+        if members is not None and step.batch is not None and outcome.of_status(response.status).delivered:
+            note = await batches.record(attempt, members, step.batch, response, ready.hidden)
+        judge(attempt, response, step, ready.hidden, ready.given, note)
+    return attempt.sent
 
-    async def _token(self, attempt: OpenAttempt, destination: Destination | None, secrets: Mapping[str, str]) -> str:
-        """Return the access token of a step's destination, if it uses one. Without it, Temporal retries later."""
-        if destination is None:
-            return ""
+
+async def _token(
+    services: WorkerContext, attempt: OpenAttempt, destination: Destination | None, secrets: Mapping[str, str]
+) -> str:
+    """Return the access token of a step's destination, if it uses one. Without it, Temporal retries later."""
+    if destination is None:
+        return ""
+    try:
+        async with asyncio.timeout(max(attempt.within, 0.0)):
+            return await services.tokens.token(destination, secrets)
+    except TokenUnavailableError as error:
+        raise attempt.backed_off(error.backoff) from None
+    except TimeoutError:
+        why = f"Destination {destination.name} got no access token in time"
+        raise attempt.not_sent(why, "access_token") from None
+
+
+async def _another_token(
+    services: WorkerContext, attempt: OpenAttempt, destination: Destination | None, secrets: Mapping[str, str], old: str
+) -> str:
+    """Return the token after one that was rejected, or nothing: the response to that one then counts."""
+    try:
+        async with asyncio.timeout(max(attempt.within, 0.0)):
+            newer = await services.tokens.token(destination, secrets, rejected=old) if destination else old
+    except (CredentialsError, TokenUnavailableError, TimeoutError):
+        return ""
+    return "" if newer == old else newer
+
+
+async def _send(services: WorkerContext, attempt: OpenAttempt, ready: PreparedRequest, longest: int) -> Response:
+    """Send the request once the limiter admits it, and report the receiver's health to the limiter."""
+    route = ready.route
+    permit = services.limiter.enter(route.destination, route.limits, attempt.delivery.id)
+    if isinstance(permit, Backoff):
+        raise attempt.backed_off(permit)
+    with permit as passed:
         try:
-            async with asyncio.timeout(max(attempt.within, 0.0)):
-                return await self._tokens.token(destination, secrets)
-        except TokenUnavailableError as error:
-            raise attempt.backed_off(error.backoff) from None
-        except TimeoutError:
-            why = f"Destination {destination.name} got no access token in time"
-            raise attempt.not_sent(why, "access_token") from None
-
-    async def _another_token(
-        self, attempt: OpenAttempt, destination: Destination | None, secrets: Mapping[str, str], old: str
-    ) -> str:
-        """Return the token after one that was rejected, or nothing: the response to that one then counts."""
-        try:
-            async with asyncio.timeout(max(attempt.within, 0.0)):
-                newer = await self._tokens.token(destination, secrets, rejected=old) if destination else old
-        except (CredentialsError, TokenUnavailableError, TimeoutError):
-            return ""
-        return "" if newer == old else newer
-
-    async def _send(self, attempt: OpenAttempt, ready: PreparedRequest, longest: int) -> Response:
-        """Send the request once the limiter admits it, and report the receiver's health to the limiter."""
-        route = ready.route
-        permit = self._context.limiter.enter(route.destination, route.limits, attempt.delivery.id)
-        if isinstance(permit, Backoff):
-            raise attempt.backed_off(permit)
-        with permit as passed:
-            try:
-                response = await exchange(self._way, attempt, ready.rendered, route, longest)
-            except AttemptError as error:
-                passed.leave(error.pulse)
-                raise attempt.failed(Judgement(error.verdict, str(error).removesuffix("."))) from None
-            passed.leave(signal_of(response.status))
-            return response
+            response = await exchange(services.transport, attempt, ready.rendered, route, longest)
+        except AttemptError as error:
+            passed.leave(error.pulse)
+            raise attempt.failed(Judgement(error.verdict, str(error).removesuffix("."))) from None
+        passed.leave(signal_of(response.status))
+        return response
 
 
 async def exchange(

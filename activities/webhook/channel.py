@@ -19,18 +19,17 @@ from activities.channel import (
     Arrival,
     AttemptReply,
     BadDestination,
+    ChannelActivity,
     ChannelAdapter,
     LocalServers,
     RenderContext,
     RenderedMessage,
     SendContext,
-    Sender,
     TestReply,
     Unsendable,
-    WorkerContext,
     shorten,
 )
-from activities.interface import Delivery
+from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
 from activities.webhook import signing
 from activities.webhook.destinations.destinations import bearer
@@ -45,6 +44,7 @@ from scenario.steps.delivery import Send
 from scenario.steps.webhook import Webhook
 
 if TYPE_CHECKING:
+    from activities.attempt_context import AttemptContext
     from activities.webhook.http.exchange import Request
     from activities.webhook.http.transport import Transport
 
@@ -137,6 +137,12 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
             raise Unsendable(f"the URL may not be called: {error}") from None
         signature = ("webhook-signature",) if found and found.signing else ()
         return RenderedRequest(made.method, url, headers, made.body, ("webhook-timestamp", *signature, "traceparent"))
+
+    @override
+    async def deliver(self, activity: ChannelActivity[None], delivery: Delivery, context: AttemptContext) -> Sent:
+        from activities.webhook.activity import deliver
+
+        return await deliver(activity, delivery, context)
 
     @override
     async def send(self, context: SendContext[RenderedRequest, None]) -> tuple[RenderedRequest, TestReply]:
@@ -238,12 +244,6 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
             return urlsplit(context.to or context.message.url).hostname or ""
         except ValueError:
             return ""
-
-    @override
-    def sender(self, context: WorkerContext, connection: None) -> Sender:
-        from activities.webhook.activity import Webhooks
-
-        return Webhooks(context)
 
 
 def _destination(to: str, context: SendContext[RenderedRequest, None]) -> tuple[str, Access, str]:

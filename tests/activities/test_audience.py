@@ -15,8 +15,8 @@ from temporalio.exceptions import ApplicationError
 
 from activities.audience.formats import Member, identify, read_answer, request_of
 from activities.audience.memberships import NO_MEMBER, MembershipBook
-from activities.audience.sync import Memberships
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import AUDIENCE
 from activities.content import Content
 from activities.failures import FailureKind, failure_of
 from activities.gate import PolicyGate
@@ -228,7 +228,7 @@ async def change(store: Store, tmp_path: Path) -> Change:
     content = Content(store)
     gate = PolicyGate(content, store, lambda: Policies.model_validate(POLICIES), None)
     given = {"routes": Direct(DestinationsFile(destinations)), "memberships": MembershipBook(store)}
-    memberships = Memberships(worker_context(content, Rows(), gate=gate, **given), None)
+    memberships = ChannelActivity[None](AUDIENCE, worker_context(content, Rows(), gate=gate, **given))
     delivery = Delivery(id="msg_1", scenario="vip@1", contact="7", decided=datetime(2026, 3, 3, tzinfo=UTC).timestamp())
 
     async def run(step: str, **contact: Any) -> Sent:

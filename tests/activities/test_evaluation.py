@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel import adapter, sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import CHANNELS as REGISTERED
 from activities.content import Content
 from activities.email.message import Envelope
 from activities.email.settings import Senders, Server
@@ -103,7 +104,7 @@ def send(environment: ActivityEnvironment, outside: Outside, rows: Rows) -> Any:
         written = {"body": {"text": text}} if channel == "webhook" else {"text": text}
         content = Content(Shelf(CHANNELS[channel] | written, **scenario))
         context = worker_context(content, rows, callbacks=callbacks, unsubscribing=unsubscribing, transport=outside)
-        activity = sending_activity(adapter(channel).sender(context, outside))
+        activity = sending_activity(ChannelActivity[Any](REGISTERED[channel], context, outside))
         await environment.run(activity, delivery)
         return outside.sent[-1]
 

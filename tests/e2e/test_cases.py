@@ -24,12 +24,11 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
 from activities.audience.formats import Member, request_of
-from activities.audience.sync import Memberships
-from activities.channel import AttemptReply, sending_activity
+from activities.channel import AttemptReply, ChannelActivity, sending_activity
+from activities.channel_registry import AUDIENCE, EMAIL, SMS, WEBHOOK, Channel
 from activities.content import Content
 from activities.decision import GoalActivities, decide
 from activities.email import errors as mail
-from activities.email.activity import Emails
 from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
 from activities.email.smtp import Reply
@@ -37,10 +36,8 @@ from activities.gate import OutgoingMessage, PolicyGate, Releases
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
 from activities.outgoing.sender import HeldReports
 from activities.sms import provider as text
-from activities.sms.activity import Texts
 from activities.sms.channel import ERRORS, RenderedText
 from activities.sms.provider import Receipt, TextMessage
-from activities.webhook.activity import Webhooks
 from activities.webhook.channel import RenderedRequest, mask
 from activities.webhook.destinations.form import AudiencesForm
 from activities.webhook.errors import AttemptError
@@ -237,7 +234,7 @@ def files(request: pytest.FixtureRequest, written: Written) -> list[Path]:
 async def world(
     environment: WorkflowEnvironment, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[World]:
-    for module in ("open_attempt", "retry", "email.activity"):
+    for module in ("open_attempt", "retry", "email.channel"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     world, client = World(), environment.client
     async with Store.open(f"sqlite:///{tmp_path / 'store.db'}") as store, AsyncExitStack() as stack:
@@ -257,8 +254,9 @@ async def world(
         given = {"transport": transport, "secrets": lambda: secrets, "routes": world, "callbacks": links}
         given["memberships"] = world
         services = worker_context(content, log, gate=gate, unsubscribing=away, **given)
-        local.append(sending_activity(Memberships(services, None)))
-        senders = Webhooks(services), Emails(services, cast("Any", mailer)), Texts(services, cast("Any", provider))
+        local.append(sending_activity(ChannelActivity(AUDIENCE, services)))
+        connections: dict[Channel, Any] = {WEBHOOK: None, EMAIL: mailer, SMS: provider}
+        senders = [ChannelActivity(one, services, connection) for one, connection in connections.items()]
         runner = UnsandboxedWorkflowRunner()
         made = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]
         made += [Worker(client, task_queue=one.channel.queue, activities=[sending_activity(one)]) for one in senders]

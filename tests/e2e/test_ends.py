@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response
-from temporalio import activity
+from temporalio.activity import raise_complete_async
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import WorkflowHandle
 
 from activities.attempt_context import AttemptContext
+from activities.channel import ChannelActivity
 from activities.dependencies import WorkerServices
 from activities.email.errors import MailRefused, MailUnanswered
 from activities.email.message import Envelope
@@ -22,7 +23,7 @@ from activities.email.settings import Senders, Server
 from activities.email.smtp import Reply
 from activities.interface import Delivery, Sent
 from activities.sms import provider as sms
-from activities.sms.activity import Texts
+from activities.sms.channel import SmsChannel
 from activities.sms.provider import Receipt
 from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
@@ -71,7 +72,7 @@ class Outside:
                 await asyncio.sleep(within if mail else what.within)
                 raise MailUnanswered("no_answer", "fake") if mail else sms.TextUnanswered("No answer", error="silent")
             case "lost":
-                activity.raise_complete_async()  # Temporal hears no more of it than of a worker that was killed
+                raise_complete_async()  # Temporal hears no more of it than of a worker that was killed
             case _:
                 pass
         return Reply(250, "OK") if mail else Receipt(201)
@@ -91,15 +92,15 @@ class Hooks(Receiver):
         return Response()
 
 
-class Losing(Texts):
+class Losing(SmsChannel):
     outside: Outside
 
-    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
+    async def deliver(self, activity: ChannelActivity[Any], delivery: Delivery, context: AttemptContext) -> Sent:
         acts = self.outside.acts[str(delivery.contact)]
         if acts[:1] == ["dropped"]:
             acts.pop(0)
-            activity.raise_complete_async()
-        return await super().send(delivery, context)
+            raise_complete_async()
+        return await super().deliver(activity, delivery, context)
 
 
 STEPS = {
@@ -139,7 +140,7 @@ async def test_what_was_not_sent_is_sent_and_what_may_have_been_is_not_sent_agai
 
     for kind in (Hooks, Losing):
         monkeypatch.setattr(kind, "outside", outside, raising=False)
-    monkeypatch.setattr("activities.sms.activity.Texts", Losing)
+    monkeypatch.setattr("activities.sms.channel.ADAPTER", Losing())
     monkeypatch.setattr("tests.e2e.conftest.Receiver", Hooks)
     monkeypatch.setattr("tests.e2e.conftest.workers", directed)
     monkeypatch.setattr("workflows.delivery._PATIENCE", timedelta(seconds=1))  # until Temporal misses a lost attempt

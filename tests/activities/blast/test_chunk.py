@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.converter import DataConverter
@@ -72,7 +72,7 @@ async def prepared(store: Store, monkeypatch: pytest.MonkeyPatch, turned_away: s
     shop = Shop(turned_away)
     services: Any = SimpleNamespace(store=store, content=Content(store), destinations=DestinationsFile(), zone="UTC")
     admissions = AdmissionActivities(services.content, store, "UTC")
-    senders = {"webhook": ChannelSender(shop, 2)}  # one at a time
+    senders = {"webhook": ChannelSender(cast("Any", shop), 2)}  # one at a time
     made = Setup(store, BlastActivities(client, services, admissions, senders), shop)
 
     async def hand_over(_: Any, *, workflow_id: str, **__: Any) -> bool:

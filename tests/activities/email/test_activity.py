@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import EMAIL
 from activities.content import Content
-from activities.email.activity import Emails
 from activities.email.settings import Senders, Server
 from activities.failures import FailureKind
 from activities.gate import PolicyGate
@@ -53,7 +53,7 @@ def environment(marks: Marks) -> ActivityEnvironment:
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(mailer: Any, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
-        emails = Emails(worker_context(Content(Shelf(written)), rows), mailer)
+        emails = ChannelActivity(EMAIL, worker_context(Content(Shelf(written)), rows), mailer)
         return await environment.run(sending_activity(emails), delivery)
 
     return run
@@ -280,7 +280,9 @@ async def test_an_address_that_does_not_exist_is_skipped_and_not_written_to_agai
 ) -> None:
     shelf, received = Content(Shelf(STEP)), await mail_server()
     gate = PolicyGate(shelf, store, lambda: Policies(), AddressHashes([b"k" * 32]))
-    send_email = sending_activity(Emails(worker_context(shelf, rows, gate=gate), await mailer(received)))
+    send_email = sending_activity(
+        ChannelActivity(EMAIL, worker_context(shelf, rows, gate=gate), await mailer(received))
+    )
     received.reply = {"RCPT": "550 5.1.1 <zoe.obrien@example.com>: User unknown"}
     first = await environment.run(send_email, DELIVERY)
     received.reply = {}
@@ -299,7 +301,9 @@ async def test_bounces_come_back_to_an_address_of_the_delivery(
     environment: ActivityEnvironment, rows: Rows, mail_server: Any, mailer: Any
 ):
     received, paths = await mail_server(), ReturnPaths("bounces@mail.shop.example", [b"k" * 32])
-    emails = Emails(worker_context(Content(Shelf(STEP)), rows, return_paths=paths), await mailer(received))
+    emails = ChannelActivity(
+        EMAIL, worker_context(Content(Shelf(STEP)), rows, return_paths=paths), await mailer(received)
+    )
     delivery = replace(DELIVERY, id=f"msg_{'7f' * 16}")
     await environment.run(sending_activity(emails), delivery)
     [mail] = received.mails

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from temporalio.testing import ActivityEnvironment
 
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import SMS
 from activities.content import Content
 from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
-from activities.sms.activity import Texts
 from activities.sms.provider import (
     ProviderBusy,
     ProviderError,
@@ -194,7 +194,7 @@ STEP: dict[str, Any] = {"sms": "thanks", "text": " Merci {{ contact.firstname }}
 def send(environment: ActivityEnvironment, rows: Rows) -> Any:
     async def run(provider: SmsProvider | None, delivery: Delivery = DELIVERY, **step: Any) -> Sent:
         written = {name: value for name, value in (STEP | step).items() if value is not None}
-        texts = Texts(worker_context(Content(Shelf(written)), rows), provider)
+        texts = ChannelActivity(SMS, worker_context(Content(Shelf(written)), rows), provider)
         return await environment.run(sending_activity(texts), delivery)
 
     return run

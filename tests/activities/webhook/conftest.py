@@ -10,11 +10,11 @@ import pytest
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError
 
-from activities.channel import WorkerContext, sending_activity
+from activities.channel import ChannelActivity, WorkerContext, sending_activity
+from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.failures import Failure, failure_of
 from activities.interface import Sent
-from activities.webhook.activity import Webhooks
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
@@ -57,6 +57,9 @@ def post() -> Callable[..., Request]:
     return make
 
 
+Sending = ChannelActivity[None]
+
+
 @dataclass
 class Desk:
     transport: Transport
@@ -86,7 +89,7 @@ class Desk:
         return worker_context(content, self.rows, routes=self.routes or Direct(), **around)
 
     async def send(
-        self, step: Mapping[str, Any] | Webhooks, *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
+        self, step: Mapping[str, Any] | Sending, *, attempt: int = 1, age: timedelta = timedelta(0), **changes: Any
     ) -> Sent:
         environment = self.marks.environment()
         environment.info = replace(
@@ -99,12 +102,12 @@ class Desk:
             retry_policy=self.policy,
             heartbeat_details=list(self.marks[-1]) if self.marks else [],
         )
-        webhooks = step if isinstance(step, Webhooks) else Webhooks(self.context(step))
+        webhooks = step if isinstance(step, ChannelActivity) else Sending(WEBHOOK, self.context(step))
         data = {"order": {"external_id": "CGX 94"}, "contact": {"email": "zoe@example.com"}}
         given: dict[str, Any] = {"id": ID, "data": data, "timeout": 60.0, **changes}
         return await environment.run(sending_activity(webhooks), delivery(**given))
 
-    async def fail(self, step: Mapping[str, Any] | Webhooks, **details: Any) -> tuple[Failure, ApplicationError]:
+    async def fail(self, step: Mapping[str, Any] | Sending, **details: Any) -> tuple[Failure, ApplicationError]:
         with pytest.raises(ApplicationError) as caught:
             await self.send(step, **details)
         failure = failure_of(caught.value)

@@ -12,10 +12,10 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.background import BATCH_WORKFLOW, BatchEnd
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import WEBHOOK
 from activities.content import Content
 from activities.interface import Sent
-from activities.webhook.activity import Webhooks
 from activities.webhook.batches import Batches
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
@@ -40,7 +40,8 @@ async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any
     environment = Marks().environment()
     environment.info = replace(environment.info, workflow_type=workflow, workflow_id=f"post-purchase/{contact}")
     content = Content(Shelf(STEP))
-    webhooks = Webhooks(worker_context(content, Rows(), transport=SimpleNamespace(), batches=Batches(store, content)))
+    context = worker_context(content, Rows(), transport=SimpleNamespace(), batches=Batches(store, content))
+    webhooks = ChannelActivity[None](WEBHOOK, context)
     given = delivery("crm", contact=contact, data=dict(data), decided=datetime.now(UTC).timestamp())
     return await environment.run(sending_activity(webhooks), given)
 

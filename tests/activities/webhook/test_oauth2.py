@@ -13,11 +13,11 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.background import SuppressionNotice
-from activities.channel import RenderContext, SendContext
+from activities.channel import ChannelActivity, RenderContext, SendContext
+from activities.channel_registry import WEBHOOK
 from activities.email.settings import Senders
 from activities.failures import FailureKind
 from activities.suppressions import address_seal
-from activities.webhook.activity import Webhooks
 from activities.webhook.channel import ADAPTER
 from activities.webhook.destinations.destinations import CredentialsError, Destination
 from activities.webhook.destinations.form import OAuth2Form
@@ -265,16 +265,16 @@ def oauth2(server: Issuer) -> str:
     )
 
 
-To = Callable[[Receiver], Webhooks]
+To = Callable[[Receiver], ChannelActivity[None]]
 
 
 @pytest.fixture
 def to(desk: Desk, server: Issuer) -> To:
     desk.secrets = dict(SECRETS)
 
-    def make(there: Receiver) -> Webhooks:
+    def make(there: Receiver) -> ChannelActivity[None]:
         desk.know(ads=desk.local(there, oauth2(server), ports=(server.port,)))
-        return Webhooks(desk.context({"to": "ads", "path": "/in", "body": {"a": "1"}}))
+        return ChannelActivity(WEBHOOK, desk.context({"to": "ads", "path": "/in", "body": {"a": "1"}}))
 
     return make
 

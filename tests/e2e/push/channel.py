@@ -10,18 +10,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from activities.attempt import ChannelActivity
 from activities.attempt_context import AttemptContext
 from activities.channel import (
     Arrival,
     AttemptReply,
+    ChannelActivity,
     ChannelAdapter,
     LocalServers,
     RenderContext,
     RenderedMessage,
     SendContext,
     TestReply,
-    WorkerContext,
 )
 from activities.channel_registry import Channel
 from activities.interface import Delivery, Sent
@@ -95,21 +94,6 @@ def rendered(step: Pushes, data: Mapping[str, Any]) -> Notification:
     return Notification(str(device), liquid.render_text(str(step.text), data))
 
 
-class Notifications(ChannelActivity[Folder | None]):
-    channel = PUSH
-
-    async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
-        async with self.attempt(delivery, context, "folder") as attempt:
-            step = await self._content.step_of(delivery, Pushes, "a notification")
-            message = rendered(step, await self.data(attempt, step))
-            assert self._way is not None
-            await attempt.may_leave(message.to)
-            await attempt.sending()
-            await asyncio.to_thread(self._way.put, delivery.id, message.to, message.text)
-            attempt.delivered(200, "")
-        return attempt.sent
-
-
 class PushChannel(ChannelAdapter[Notification, Folder]):
     title = "push"
     setting = "SCENARIO_PUSH"
@@ -118,6 +102,17 @@ class PushChannel(ChannelAdapter[Notification, Folder]):
 
     def render(self, step: Pushes, delivery: Delivery, data: dict[str, Any], context: RenderContext) -> Notification:
         return rendered(step, data)
+
+    async def deliver(self, activity: ChannelActivity[Folder], delivery: Delivery, context: AttemptContext) -> Sent:
+        async with activity.attempt(delivery, context, "folder") as attempt:
+            step = await activity.context.content.step_of(delivery, Pushes, "a notification")
+            message = rendered(step, await activity.data(attempt, step))
+            assert activity.connection is not None
+            await attempt.may_leave(message.to)
+            await attempt.sending()
+            await asyncio.to_thread(activity.connection.put, delivery.id, message.to, message.text)
+            attempt.delivered(200, "")
+        return attempt.sent
 
     async def send(self, context: SendContext[Notification, Folder]) -> tuple[Notification, TestReply]:
         message = context.message
@@ -139,9 +134,6 @@ class PushChannel(ChannelAdapter[Notification, Folder]):
 
     def host(self, connection: Folder) -> str:
         return "folder"
-
-    def sender(self, context: WorkerContext, connection: Folder | None) -> Notifications:
-        return Notifications(context, connection)
 
     def connect(self, settings: Settings, inbox: Path) -> Folder | None:
         return Folder(inbox)

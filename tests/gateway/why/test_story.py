@@ -18,16 +18,14 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
 from activities.attempt_log import LastAttempts
-from activities.channel import sending_activity
+from activities.channel import ChannelActivity, sending_activity
+from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
-from activities.email.activity import Emails
 from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
 from activities.outgoing.sender import HeldReports
-from activities.sms.activity import Texts
 from activities.sms.provider import Receipt, error_of
-from activities.webhook.activity import Webhooks
 from activities.webhook.http.exchange import Response
 from activities.webhook.limiter import Limits
 from activities.webhook.route import Route
@@ -213,7 +211,7 @@ async def outside(
     environment: WorkflowEnvironment, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Outside]:
     """Workers for all queues, and the scenarios published."""
-    for module in ("open_attempt", "retry", "email.activity", "gate"):
+    for module in ("open_attempt", "retry", "email.channel", "gate"):
         monkeypatch.setattr(f"activities.{module}.datetime", ServersClock)
     for name, text in SCENARIOS.items():
         await publish(store, f"scenario: {name}\ntrigger: order\n{text}")
@@ -229,7 +227,8 @@ async def outside(
     services = worker_context(content, cast("Any", outside), transport=transport, routes=outside, gate=gate)
     client, runner = environment.client, UnsandboxedWorkflowRunner()
     workers = [Worker(client, task_queue=JOURNEYS, workflows=[Journey], activities=local, workflow_runner=runner)]
-    senders = (Webhooks(services), Emails(services, mailer), Texts(services, provider))
+    connections = {WEBHOOK: None, EMAIL: mailer, SMS: provider}
+    senders = [ChannelActivity[Any](one, services, connection) for one, connection in connections.items()]
     workers += [Worker(client, task_queue=one.channel.queue, activities=[sending_activity(one)]) for one in senders]
     async with AsyncExitStack() as stack:
         for worker in workers:
