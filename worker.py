@@ -24,12 +24,12 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.admission import AdmissionActivities
-from activities.attempt_log import LastAttempts
+from activities.attempt import LastAttempts
 from activities.audience.sync import AudienceActivities, starting_audience_syncs
 from activities.blast.chunk import CHUNKS, BlastActivities, ChannelSender
 from activities.channel import ChannelActivity, sending_activity
 from activities.channel_registry import CHANNELS, QUEUES, WEBHOOK
-from activities.decision import GoalActivities, decide
+from activities.decision import GoalActivities, Renewals, decide
 from activities.dependencies import (
     CLOSING,
     INBOX,
@@ -45,7 +45,6 @@ from activities.gate import PolicyGate, Releases
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
 from activities.outgoing.sender import HeldReports
-from activities.renewal import Renewals
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings
 from activities.suppressions import PlatformNotifier, notify_nobody
@@ -145,9 +144,9 @@ async def workers(
         notify = PlatformNotifier(client, ways.seal, lambda: given.destinations.book, shards=given.queue_shards)
     gate = PolicyGate(given.content, given.store, lambda: given.policies.content, ways.hashes, notify)
     context = given.worker_context(gate)
-    platforms = SuppressionReporter(context, ways.seal)
+    platforms = SuppressionReporter(given.calls, given.routes, ways.seal)
     # A task without a free connection waits at Temporal: it uses up no attempt there, and another worker may take it.
-    audiences = AudienceActivities(context, shards=given.queue_shards)
+    audiences = AudienceActivities(context.memberships, given.routes, given.calls, shards=given.queue_shards)
     own: list[Callable[..., Any]] = []  # activities that only write to the store
     senders: dict[str, tuple[list[Callable[..., Any]], int, timedelta]] = {}
     blasting: dict[str, ChannelSender] = {}

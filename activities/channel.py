@@ -21,9 +21,9 @@ from scenario.steps.delivery import DeliveryStep, Send
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from activities.attempt import Log
     from activities.attempt_context import AttemptContext
-    from activities.attempt_log import Log
-    from activities.audience.memberships import MembershipBook
+    from activities.audience.sync import MembershipBook
     from activities.content import Content
     from activities.email.settings import Senders
     from activities.gate import Gate
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from activities.webhook.destinations.destinations import Destinations
     from activities.webhook.http.transport import Transport
     from activities.webhook.limiter import Limiter
-    from activities.webhook.oauth2 import AccessTokens
+    from activities.webhook.platform import PlatformCalls
     from activities.webhook.route import Routes
     from runtime.local.receiver import Inbox, Receiver
     from runtime.public_links import ReturnPaths
@@ -172,10 +172,10 @@ class WorkerContext:
     unsubscribing: UnsubscribeUrls | None
     return_paths: ReturnPaths | None  # if None, bounces go to the sender of SCENARIO_MAIL_FROM
     transport: Transport  # open while the worker runs
-    tokens: AccessTokens
     routes: Routes
     secrets: Callable[[], Mapping[str, str]]  # returns the same mapping while the secrets do not change
     limiter: Limiter  # one per process
+    calls: PlatformCalls
     memberships: MembershipBook
     batches: Batches
 

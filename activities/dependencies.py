@@ -19,10 +19,10 @@ from typing import Any, Final, TypeVar
 from temporalio.client import Client
 
 from activities import redaction
-from activities.attempt_log import Log
-from activities.audience.memberships import MembershipBook
+from activities.attempt import Log
+from activities.audience.sync import MembershipBook
 from activities.channel import WorkerContext, adapters
-from activities.channel_registry import CHANNELS, WEBHOOK, webhook_queues
+from activities.channel_registry import CHANNELS, webhook_queues
 from activities.content import Content
 from activities.email.settings import parse_server
 from activities.gate import Gate
@@ -36,7 +36,6 @@ from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
-from activities.webhook.oauth2 import AccessTokens
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct, Routes
 from runtime.derived_keys import AddressHashes, SealedToken, suppression_keys
@@ -144,11 +143,12 @@ class WorkerServices:
     routes: Routes
     destinations: DestinationsFile
     passages: PassageWriter
-    policies: PoliciesFile = field(default_factory=PoliciesFile)
-    outgoing: OutgoingFile = field(default_factory=OutgoingFile)
-    limiter: Limiter = field(default_factory=Limiter)
-    queue_shards: int = 1  # for new deliveries of webhooks
-    webhook_queues: Sequence[str] = (WEBHOOK.queue,)  # the queues to serve: an earlier number may have been higher
+    policies: PoliciesFile
+    outgoing: OutgoingFile
+    limiter: Limiter
+    calls: PlatformCalls
+    queue_shards: int  # for new deliveries of webhooks
+    webhook_queues: Sequence[str]  # the queues to serve: an earlier number may have been higher
 
     def worker_context(self, gate: Gate) -> WorkerContext:
         return WorkerContext(
@@ -159,10 +159,10 @@ class WorkerServices:
             unsubscribing=self.channels.unsubscribing,
             return_paths=self.channels.return_paths,
             transport=self.transport,
-            tokens=AccessTokens(self.transport),
             routes=self.routes,
             secrets=self.secrets.snapshot,
             limiter=self.limiter,
+            calls=self.calls,
             memberships=MembershipBook(self.store),
             batches=Batches(self.store, self.content),
         )
@@ -204,20 +204,23 @@ async def services(
         passages = await stack.enter_async_context(PassageWriter(store))
         transport = await stack.enter_async_context(Transport())
         stack.push_async_callback(lambda: channels.close(ending.left(_CHANNELS, keep=_AFTER_CHANNELS)))
+        secrets = Secrets(settings)
+        limiter = Limiter(seed=f"{socket.gethostname()}/{os.getpid()}", changed=pauses)
         yield WorkerServices(
             store=store,
             writer=writer,
             content=Content(store),
             transport=transport,
             channels=channels,
-            secrets=Secrets(settings),
+            secrets=secrets,
             zone=settings.platform_timezone,
             routes=routes or Direct(destinations),
             destinations=destinations,
             passages=passages,
             policies=policies or PoliciesFile(settings.policies),
             outgoing=events,
-            limiter=Limiter(seed=f"{socket.gethostname()}/{os.getpid()}", changed=pauses),
+            limiter=limiter,
+            calls=PlatformCalls(transport, secrets.snapshot, limiter),
             queue_shards=settings.queue_shards,
             webhook_queues=webhook_queues(await store.raise_queue_shards(settings.queue_shards)),
         )
@@ -226,8 +229,7 @@ async def services(
 @asynccontextmanager
 async def sending_events(given: WorkerServices) -> AsyncGenerator[None]:
     """Send events until the context ends."""
-    calls = PlatformCalls(given.transport, given.secrets.snapshot, given.limiter)
-    sender = OutgoingSender(given.store, given.outgoing, calls, given.routes)
+    sender = OutgoingSender(given.store, given.outgoing, given.calls, given.routes)
     async with background_task(sender.run(), "outgoing-events"):
         yield
 

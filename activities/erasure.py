@@ -43,13 +43,11 @@ from activities.background import (
     JourneysEnded,
     RowsCleared,
 )
-from activities.interface import JOURNEYS
-from activities.periodic import repeating
-from activities.priority import OPERATORS, priority_of
+from activities.interface import JOURNEYS, OPERATORS, priority_of
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import REMEMBERED, Keyring
 from runtime.errors import SetupError
-from runtime.process.shutdown import background_task
+from runtime.process.shutdown import background_task, repeating
 from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
 from runtime.store.schema import StoredErasure, erased_name

@@ -18,8 +18,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 from typing_extensions import override
 
-from activities.interface import JOURNEYS
-from activities.priority import CAMPAIGNS, priority_of
+from activities.interface import CAMPAIGNS, JOURNEYS, priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.temporal_faults import is_unknown_workflow
 from scenario.entry.entry import parse_entry
@@ -127,7 +126,7 @@ async def start_journey(
 
     Args:
         argument: The entry; or see `of_campaign`.
-        purpose: A word of `activities.priority`.
+        purpose: A word of `activities.interface`.
         request: An id that makes the start idempotent.
     """
     temporal = temporal if request is None else with_request_id(temporal, request)

@@ -5,6 +5,7 @@ Histories hold them without default values (`runtime.data_converter`). Results m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,9 +17,10 @@ from pydantic_core import from_json
 from scenario.plan.migration import Place
 from scenario.steps.host import EvaluationRequest, EvaluationResult, Event
 from scenario.time import read_zone
+from scenario.words import MARKETING, TRANSACTIONAL
 
 if TYPE_CHECKING:  # previews are made of the same names and arguments, and have no Temporal
-    from temporalio.common import RawValue
+    from temporalio.common import Priority, RawValue
 
 Argument = TypeVar("Argument")
 Result = TypeVar("Result")
@@ -108,6 +110,25 @@ _FAIRNESS_KEY: Final = 64  # bytes; the server refuses a longer one
 def fairness_key(destination: str) -> str:
     """Return a destination's key for its rate at the server: its name or host, cut if long."""
     return destination.encode()[:_FAIRNESS_KEY].decode(errors="ignore")
+
+
+OPERATORS: Final = "operators"
+CAMPAIGNS: Final = "campaigns"
+PRIORITIES: Final[Mapping[str, int]] = {OPERATORS: 1, TRANSACTIONAL: 2, MARKETING: 3, CAMPAIGNS: 4}
+"""Temporal's priority keys of journeys, attempts and operations: tasks with a smaller one go first.
+
+A task without one counts as marketing."""
+
+
+def priority_of(purpose: str, destination: str = "") -> Priority:
+    """Return the priority for a scenario's purpose, `OPERATORS` or `CAMPAIGNS`.
+
+    The server limits the rate of each destination, and lets those of the same purpose take turns.
+    """
+    from temporalio.common import Priority
+
+    key = fairness_key(destination) if destination else None
+    return Priority(priority_key=PRIORITIES.get(purpose), fairness_key=key)
 
 
 @dataclass(frozen=True, kw_only=True)

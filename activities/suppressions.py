@@ -15,8 +15,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from activities.background import TELL_WORKFLOW, SuppressionNotice
 from activities.channel_registry import webhook_queue
-from activities.interface import JOURNEYS
-from activities.priority import priority_of
+from activities.interface import JOURNEYS, priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.derived_keys import AddressHashes, SealedToken
 from scenario.errors import BadRecipient

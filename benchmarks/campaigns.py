@@ -23,7 +23,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 
 from activities.handover import campaign_root, of_campaign, start_journey
-from activities.priority import CAMPAIGNS
+from activities.interface import CAMPAIGNS
 from benchmarks.api import Gateway, run_gateway
 from benchmarks.claims import process_family
 from benchmarks.journeys import Testbed, cpu_seconds, make_entry, rss, run_testbed, say

@@ -95,7 +95,7 @@ CAUSES: Final[Mapping[str, str]] = {
 
 
 class AttemptOutcome(StrEnum):
-    """The recorded outcome of one attempt of a delivery, see `activities.attempt_log`."""
+    """The recorded outcome of one attempt of a delivery, see `activities.attempt`."""
 
     DELIVERED = "delivered"
     RETRY = "retry"

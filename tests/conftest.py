@@ -170,13 +170,13 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
     They take a tenth of a second of a test that takes less. Their own tests run them: see `_migrating`.
     """
-    if "runtime.store.store" not in sys.modules:  # no test here opens one
+    if "runtime.store" not in sys.modules:  # no test here opens one
         yield
         return
+    from runtime.store import connect
     from runtime.store.database import Database
     from runtime.store.migrations import upgrade
     from runtime.store.sqlite import SQLite
-    from runtime.store.store import connect
 
     made = tmp_path_factory.mktemp("made") / "store.db"
 
@@ -200,7 +200,7 @@ def _copied_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         await upgrade(database, make=make)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("runtime.store.store.upgrade", copied)
+        patch.setattr("runtime.store.upgrade", copied)
         yield
 
 

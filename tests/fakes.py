@@ -30,13 +30,13 @@ from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceCl
 from temporalio.testing import ActivityEnvironment
 from typing_extensions import override
 
-from activities.attempt_log import Log
+from activities.attempt import Log
 from activities.channel import WorkerContext
 from activities.content import Content
 from activities.gate import OutgoingMessage
 from activities.interface import DELIVERY_DELAYED
 from activities.webhook.limiter import Limiter
-from activities.webhook.oauth2 import AccessTokens
+from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
 from runtime.store import Attempt
 from runtime.store.schema import StoredErasure
@@ -157,7 +157,8 @@ def worker_context(content: Content, log: Log, **given: Any) -> WorkerContext:
     services: dict[str, Any] = {"callbacks": None, "unsubscribing": None, "return_paths": None, "transport": None}
     services |= {"gate": OpenGate(), "routes": Direct(), "secrets": dict, "limiter": Limiter()}
     services |= {"memberships": None, "batches": None, **given}
-    return WorkerContext(content=content, log=log, tokens=AccessTokens(services["transport"]), **services)
+    calls = PlatformCalls(services["transport"], services["secrets"], services["limiter"])
+    return WorkerContext(calls=calls, content=content, log=log, **services)
 
 
 ERASURE: Final = StoredErasure(

@@ -28,8 +28,7 @@ ALLOWED = {
     "activities": ("activities", "runtime", "scenario"),
     "workflows": (
         *("workflows", "scenario", "runtime.search_attributes"),
-        *("activities.background", "activities.channel_registry", "activities.failures"),
-        *("activities.interface", "activities.priority"),
+        *("activities.background", "activities.channel_registry", "activities.failures", "activities.interface"),
     ),
     "worker": ("worker", "workflows", "activities", "runtime", "scenario"),
     "gateway": ("gateway", "worker", "workflows", "activities", "runtime", "scenario"),

@@ -34,8 +34,7 @@ from activities.background import (
     SuppressionNotice,
     read_argument,
 )
-from activities.interface import ActivityType
-from activities.priority import OPERATORS, priority_of
+from activities.interface import OPERATORS, ActivityType, priority_of
 from scenario.words import MARKETING, TRANSACTIONAL
 from workflows.primitives import bad_argument, call, read_answer, reason_of
 

@@ -15,7 +15,7 @@ from temporalio.common import RetryPolicy
 from typing_extensions import override
 
 from activities.background import BATCH_WORKFLOW, FULL, SETTLE, BatchEnd, BatchStart, read_argument
-from activities.priority import priority_of
+from activities.interface import priority_of
 from scenario.errors import ScenarioError
 from scenario.plan.plan import Plan, dump_plan
 from scenario.steps.delivery import Send

@@ -20,7 +20,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from typing_extensions import TypeIs
 
 from activities.background import BLAST, LINES, CampaignChunk
-from activities.priority import CAMPAIGNS, priority_of
+from activities.interface import CAMPAIGNS, priority_of
 from scenario.entry.plain_json import read_form, reader_of
 from scenario.errors import ScenarioError
 from scenario.type_guards import mapping_or_empty

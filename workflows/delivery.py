@@ -19,8 +19,10 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from activities.channel_registry import CHANNELS
 from activities.failures import Failure, FailureKind, failed_by
 from activities.interface import (
+    CAMPAIGNS,
     CLEAR,
     JOURNEYS,
+    PRIORITIES,
     RECALL,
     RELEASE,
     Delivery,
@@ -28,8 +30,8 @@ from activities.interface import (
     DestinationPolicyRequest,
     LastAttempt,
     Sent,
+    priority_of,
 )
-from activities.priority import CAMPAIGNS, PRIORITIES, priority_of
 from scenario.plan.inputs import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore

@@ -17,8 +17,7 @@ from temporalio.exceptions import ChildWorkflowError, WorkflowAlreadyStartedErro
 from temporalio.workflow import ChildWorkflowCancellationType, ChildWorkflowHandle, ParentClosePolicy
 
 from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
-from activities.interface import DELIVERY_DELAYED, JOURNEYS
-from activities.priority import priority_of
+from activities.interface import DELIVERY_DELAYED, JOURNEYS, priority_of
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from scenario.entry.entry import is_entry, parse_entry
 from scenario.errors import ScenarioError

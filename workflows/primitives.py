@@ -13,8 +13,7 @@ from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, CancelledError, FailureError
 from temporalio.workflow import ActivityCancellationType
 
-from activities.interface import ActivityType
-from activities.priority import priority_of
+from activities.interface import ActivityType, priority_of
 from scenario.type_guards import mapping_or_empty
 
 Result = TypeVar("Result")

@@ -1,4 +1,4 @@
-"""The activities of the workflow `SyncAudience`, and its start.
+"""The memberships of audiences in the store, and the activities and the start of the workflow `SyncAudience`.
 
 A change of membership is recorded in the store, and nothing else. Every half minute, one worker starts the workflow of
 each audience with changes that are not sent yet: so changes of many contacts go together, and none is lost if Temporal
@@ -10,11 +10,13 @@ even if a worker is lost or further changes are recorded.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Final, cast
+from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import Client
@@ -32,21 +34,88 @@ from activities.background import (
     BatchSent,
     FrozenBatch,
 )
-from activities.channel import WorkerContext
 from activities.channel_registry import webhook_queue
-from activities.interface import JOURNEYS
-from activities.periodic import repeating
-from activities.priority import priority_of
+from activities.interface import JOURNEYS, priority_of
 from activities.webhook.destinations.form import MOST_MEMBERS
 from activities.webhook.outcome import of_status, parse_retry_after
 from activities.webhook.platform import CallFailed, PlatformCalls
-from activities.webhook.route import Route
+from activities.webhook.route import Route, Routes
+from runtime.encryption.codec import keyring_in
+from runtime.process.shutdown import repeating
 from runtime.store import Store
+from runtime.store.memberships import Membership
 from scenario.errors import NotConfigured
 from scenario.steps.audience import AudienceOperation
 from scenario.words import MARKETING
 
 logger = logging.getLogger(__name__)
+
+SYNCED: Final = "the audience has the contact already"
+NO_MEMBER: Final = "the contact is not in the audience: there is nothing to remove"
+
+
+class MembershipBook:
+    """The wanted memberships, and those that platforms have, encrypted in the store if payloads are.
+
+    The key is that of no contact. An erasure destroys the contact's key first, and must still be able to tell the
+    platform whom to remove. The row is deleted as soon as the platform has answered.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._keys = keyring_in(store)
+
+    async def add(self, destination: str, audience: str, contact: str, member: Member, at: datetime) -> str | None:
+        """Want a contact to be a member. Return a remark if nothing is to be sent."""
+        text = json.dumps(member, separators=(",", ":"), sort_keys=True)
+        # A receiver that gets ids tells contacts with one address apart.
+        digests = {name: await self._keys.name_of(value) for name, value in member.items() if "id" not in member}
+        wanted = Membership(
+            id=uuid4().hex,
+            destination=destination,
+            audience=audience,
+            contact_id=contact,
+            wanted=True,
+            wanted_at=at,
+            # Digests under a key of the store: encrypted texts cannot be compared.
+            digest=await self._keys.name_of(text),
+            member=await self._keys.seal(None, text) or "",
+            email=digests.get("email"),
+            phone=digests.get("phone"),
+        )
+        return None if await self.store.record_membership(wanted) else SYNCED
+
+    async def remove(self, destination: str, audience: str, contact: str, at: datetime) -> str | None:
+        """Want a contact to be no member. Return a remark if nothing is to be sent."""
+        unwanted = Membership(
+            id=uuid4().hex,
+            destination=destination,
+            audience=audience,
+            contact_id=contact,
+            wanted=False,
+            wanted_at=at,
+            digest="",
+            member="",
+        )
+        return None if await self.store.record_membership(unwanted) else NO_MEMBER
+
+    async def members(self, batch: str) -> tuple[Sequence[str], Sequence[Member]]:
+        """Return the ids of a batch's rows and their members, in an order that never changes.
+
+        A removal has only what no other member has, too. Rows of which nothing is left are left out.
+        """
+        ids: list[str] = []
+        members: list[Member] = []
+        for row in await self.store.audience_batch(batch):
+            member: Member = json.loads(await self._keys.unseal(row.member) or "{}")
+            if "id" not in member:
+                sent = {"email": row.sent_email, "phone": row.sent_phone}
+                member = {name: value for name, value in member.items() if sent[name] is not None}
+            if member:
+                ids.append(row.id)
+                members.append(member)
+        return ids, members
+
 
 _TIMEOUT: Final = 30.0  # seconds of one request, unless the destination sets it
 _LONGEST_PAUSE: Final = 3_600  # seconds that a platform may ask to wait
@@ -61,16 +130,15 @@ VALIDATED: Final = (
 class AudienceActivities:
     """Freezes batches, sends them, and records the results."""
 
-    def __init__(self, context: WorkerContext, *, shards: int = 1) -> None:
-        self._context, self._book = context, context.memberships
-        self._store = context.memberships.store
-        self._calls, self._shards = PlatformCalls.of(context), shards
+    def __init__(self, book: MembershipBook, routes: Routes, calls: PlatformCalls, *, shards: int = 1) -> None:
+        self._book, self._store = book, book.store
+        self._routes, self._calls, self._shards = routes, calls, shards
 
     @activity.defn(name=FREEZE.name)
     async def freeze_audience_batch(self, wanted: AudienceBatch) -> FrozenBatch:
         """Freeze the next changes of an audience, or return the batch that is frozen already."""
         try:
-            size = settings_of(self._context.routes.named(wanted.destination).named, wanted.destination).size
+            size = settings_of(self._routes.named(wanted.destination).named, wanted.destination).size
         except NotConfigured:
             size = MOST_MEMBERS  # sending it reports the missing setting
         batch, more = await self._store.freeze_audience_batch(wanted.destination, wanted.audience, wanted.batch, size)
@@ -91,7 +159,7 @@ class AudienceActivities:
             raise await self._failure(batch, str(error), delay=delay) from None
 
     async def _send(self, batch: AudienceBatch, ids: Sequence[str], members: Sequence[Member]) -> BatchSent:
-        route = self._context.routes.named(batch.destination)
+        route = self._routes.named(batch.destination)
         settings = settings_of(route.named, batch.destination)
         operation = cast("AudienceOperation", batch.batch.partition("-")[0])
         request = request_of(settings, batch.destination, batch.audience, operation, members)

@@ -27,9 +27,9 @@ from activities.blast.line import MOMENT, CampaignLine, Course
 from activities.channel import ChannelActivity
 from activities.content import LoadedVersion
 from activities.dependencies import WorkerServices
-from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root, hand_over, is_started
 from activities.webhook.server_rates import campaign_rates
+from runtime.encryption.codec import EntryCodec
 from runtime.encryption.keyring import Erased
 from runtime.errors import StoreUnavailable
 from runtime.store import AdmissionRequest, AdmittedRun

@@ -96,7 +96,7 @@ async def _token(
         return ""
     try:
         async with asyncio.timeout(max(attempt.within, 0.0)):
-            return await services.tokens.token(destination, secrets)
+            return await services.calls.tokens.token(destination, secrets)
     except TokenUnavailableError as error:
         raise attempt.backed_off(error.backoff) from None
     except TimeoutError:
@@ -110,7 +110,7 @@ async def _another_token(
     """Return the token after one that was rejected, or nothing: the response to that one then counts."""
     try:
         async with asyncio.timeout(max(attempt.within, 0.0)):
-            newer = await services.tokens.token(destination, secrets, rejected=old) if destination else old
+            newer = await services.calls.tokens.token(destination, secrets, rejected=old) if destination else old
     except (CredentialsError, TokenUnavailableError, TimeoutError):
         return ""
     return "" if newer == old else newer

@@ -12,7 +12,6 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.background import TELL, PlatformReply, SuppressionNotice
-from activities.channel import WorkerContext
 from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.circuit_breaker import signal_of
@@ -23,7 +22,7 @@ from activities.webhook.http.transport import Transport, timed
 from activities.webhook.limiter import Limiter
 from activities.webhook.oauth2 import AccessTokens, TokenUnavailableError
 from activities.webhook.presets import PlatformRequest, SuppressionPreset, installed_presets, with_own_headers
-from activities.webhook.route import Route
+from activities.webhook.route import Route, Routes
 from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
@@ -45,11 +44,7 @@ class PlatformCalls:
 
     def __init__(self, transport: Transport, secrets: Callable[[], Mapping[str, str]], limiter: Limiter) -> None:
         self._transport, self._secrets, self._limiter = transport, secrets, limiter
-        self._tokens = AccessTokens(transport)
-
-    @classmethod
-    def of(cls, context: WorkerContext) -> PlatformCalls:
-        return cls(context.transport, context.secrets, context.limiter)
+        self.tokens = AccessTokens(transport)
 
     async def call(self, route: Route, request: PlatformRequest, identifier: str, *, seconds: float) -> Response:
         """Send a request once, or raise CallFailed. A 401 replaces the access token for the next call.
@@ -58,7 +53,7 @@ class PlatformCalls:
         """
         secrets, named = self._secrets(), route.named
         try:
-            token = await self._tokens.token(named, secrets) if named else ""
+            token = await self.tokens.token(named, secrets) if named else ""
         except TokenUnavailableError as error:
             raise CallFailed(str(error), error.backoff.delay) from None
         now = datetime.now(UTC)
@@ -72,7 +67,7 @@ class PlatformCalls:
         response = await self._send(route, sent, identifier)
         if response.status == HTTPStatus.UNAUTHORIZED and named and token:
             with suppress(NotConfigured, TokenUnavailableError):
-                await self._tokens.token(named, secrets, rejected=token)
+                await self.tokens.token(named, secrets, rejected=token)
         return response
 
     async def _send(self, route: Route, request: Request, identifier: str) -> Response:
@@ -92,9 +87,8 @@ class PlatformCalls:
 class SuppressionReporter:
     """Reports suppressed addresses to platforms. Without a seal, it cannot read addresses."""
 
-    def __init__(self, context: WorkerContext, seal: SealedToken | None) -> None:
-        self._context, self._seal = context, seal
-        self._calls = PlatformCalls.of(context)
+    def __init__(self, calls: PlatformCalls, routes: Routes, seal: SealedToken | None) -> None:
+        self._calls, self._routes, self._seal = calls, routes, seal
 
     @activity.defn(name=TELL.name)
     async def tell_platform(self, notice: SuppressionNotice) -> PlatformReply:
@@ -103,7 +97,7 @@ class SuppressionReporter:
         if not opened:
             raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
         try:
-            route = self._context.routes.named(notice.destination)
+            route = self._routes.named(notice.destination)
             destination = route.named
             if destination is None or destination.suppressions is None:
                 raise _failure(f"destination {notice.destination} no longer has 'suppressions'", final=True)

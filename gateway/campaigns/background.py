@@ -16,13 +16,13 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.background import CampaignChunk
-from activities.entry_codec import EntryCodec
 from activities.handover import campaign_root
 from gateway.campaigns.reading import AudienceReading, read_audience
 from gateway.campaigns.survey import AudienceEntry, Survey
 from gateway.concurrency import Pace
 from gateway.errors import BadInput, NotAnswered, NotEntered, UnderWay
 from gateway.service.entries import Entered, EntryService
+from runtime.encryption.codec import EntryCodec
 from runtime.encryption.keyring import Erased
 from runtime.store import Store, StoreError
 from runtime.store.campaign_lines import LineEnd

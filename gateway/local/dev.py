@@ -26,7 +26,7 @@ from temporalio.client import Client
 from temporalio.exceptions import TemporalError
 from temporalio.service import RPCError
 
-from activities.attempt_log import Log
+from activities.attempt import Log
 from activities.channel import adapters
 from activities.channel_registry import CHANNELS
 from activities.dependencies import Channels

@@ -20,7 +20,7 @@ from typing import Any, Final
 from pydantic import SecretStr
 from temporalio.client import Client
 
-from activities.attempt_log import Log
+from activities.attempt import Log
 from activities.audience.sync import starting_audience_syncs
 from activities.channel import adapters
 from activities.dependencies import INBOX, WorkerServices, channels_of, sending_events

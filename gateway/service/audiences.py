@@ -15,11 +15,11 @@ from typing import Final
 
 from temporalio.client import Client
 
-from activities.entry_codec import EntryCodec
 from gateway.campaigns.audience_file import open_unchanged
 from gateway.errors import BadInput
 from gateway.service.caller import Caller
 from gateway.service.view import View
+from runtime.encryption.codec import EntryCodec
 from runtime.process.shutdown import background_task
 from runtime.store import Store, StoreError
 from runtime.store.campaign_lines import StoredAudience

@@ -22,7 +22,7 @@ from temporalio.service import RPCError
 
 from activities.channel_registry import CHANNELS
 from activities.content import Content, UnknownVersion
-from activities.priority import CAMPAIGNS, priority_of
+from activities.interface import CAMPAIGNS, priority_of
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.server_rates import SHARED

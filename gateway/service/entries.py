@@ -18,7 +18,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from activities.admission import open_for
 from activities.content import Content
 from activities.handover import of_campaign, start_journey
-from activities.priority import CAMPAIGNS
+from activities.interface import CAMPAIGNS
 from gateway.errors import JourneyFailed, MistakenEntry, NotEntered, Refusal, UnderWay
 from gateway.journeys.snapshot import describe, why_failed
 from gateway.service.caller import TERMINAL, Caller

@@ -24,7 +24,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.background import BLAST
-from activities.priority import OPERATORS, priority_of
+from activities.interface import OPERATORS, priority_of
 from gateway.errors import BadInput, BadOperation, Forbidden, NotAccepted, NotFound
 from gateway.operations.journey_operations import JourneyOperations
 from gateway.operations.migration import check_migration

@@ -9,15 +9,16 @@ passed on unchanged, such as those of journeys that started before encryption, o
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import os
 import secrets
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from copy import copy
 from datetime import UTC, datetime, timedelta
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import uuid4
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -300,3 +301,43 @@ async def rotate(store: Store, wrapping: KeyWrapping) -> tuple[int, int]:
     for key, bare in clear:
         done += await store.rewrap(key.key_id, key.wrapped_key, wrapping.close(bare, key.owner))
     return done, before
+
+
+_NO_CONTACT: Final = "audience"  # without a slash, so that the shared key encrypts it
+
+
+class EntryCodec:
+    """Encodes data of campaigns and batch calls for the store: as Temporal would get it, encrypted if payloads are.
+
+    The contact's key encrypts entries, and the shared key parts of files.
+    """
+
+    def __init__(self, temporal: Client) -> None:
+        self._temporal = temporal
+
+    async def encode(self, journey: str, entry: Mapping[str, Any]) -> str:
+        """Return an entry as text. Raise `Erased` if the contact was erased."""
+        return await self._encode(journey, dict(entry))
+
+    async def decode(self, journey: str, text: str) -> dict[str, Any]:
+        """Return the entry of a text. Raise `Erased` if the contact was erased."""
+        return await self._decode(journey, text, dict)
+
+    async def encode_part(self, part: bytes) -> str:
+        return await self._encode(_NO_CONTACT, part)
+
+    async def decode_part(self, text: str) -> bytes:
+        return await self._decode(_NO_CONTACT, text, bytes)
+
+    async def _encode(self, workflow: str, value: Any) -> str:
+        [payload] = await self._converter(workflow).encode([value])
+        return base64.b64encode(payload.SerializeToString()).decode()
+
+    async def _decode(self, workflow: str, text: str, kind: type[Any]) -> Any:
+        payload = Payload.FromString(base64.b64decode(text))
+        [value] = await self._converter(workflow).decode([payload], [kind])
+        return value
+
+    def _converter(self, workflow: str) -> Any:
+        context = WorkflowSerializationContext(self._temporal.namespace, workflow)
+        return self._temporal.data_converter.with_context(context)

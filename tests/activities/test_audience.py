@@ -14,7 +14,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 
 from activities.audience.formats import Member, identify, read_answer, request_of
-from activities.audience.memberships import NO_MEMBER, MembershipBook
+from activities.audience.sync import NO_MEMBER, MembershipBook
 from activities.channel import ChannelActivity, sending_activity
 from activities.channel_registry import AUDIENCE
 from activities.content import Content

@@ -16,7 +16,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.audience.memberships import MembershipBook
+from activities.audience.sync import MembershipBook
 from activities.background import ErasurePass, JourneysEnded, RowsCleared
 from activities.erasure import PAUSES, ErasureActivities, find_runs
 from runtime.encryption.keyring import REMEMBERED, Keyring, UnknownKey

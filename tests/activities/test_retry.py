@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.attempt_log import LastAttempts
+from activities.attempt import LastAttempts
 from activities.interface import (
     DeliveryRef,
     DestinationPolicy,

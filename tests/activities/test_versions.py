@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from activities.content import Content, UnknownVersion
+from activities.decision import Renewals
 from activities.interface import Adoption, Renewal, StepVersion, StepVersionRequest
-from activities.renewal import Renewals
 from runtime.store import AdmissionRequest, Store
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan

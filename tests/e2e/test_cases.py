@@ -22,7 +22,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
-from activities.attempt_log import LastAttempts
+from activities.attempt import LastAttempts
 from activities.audience.formats import Member, request_of
 from activities.channel import AttemptReply, ChannelActivity, sending_activity
 from activities.channel_registry import AUDIENCE, EMAIL, SMS, WEBHOOK, Channel

@@ -81,7 +81,7 @@ async def test_it_is_finished_whatever_worker_is_lost(
     places = (
         "activities.erasure:ErasureActivities._terminate",
         "activities.erasure:DeleteWorkflowExecutionRequest",
-        "runtime.store.store:Store.erase",
+        "runtime.store:Store.erase",
     )
     server = await namespace_on(deleting_server)
     temporal = await server.connect()

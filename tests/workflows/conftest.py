@@ -38,10 +38,10 @@ from temporalio.testing._workflow import _V1WorkflowEnvironment  # pyright: igno
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
-from activities.attempt_log import LastAttempts
+from activities.attempt import LastAttempts
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content, LoadedVersion
-from activities.decision import GoalActivities, decide
+from activities.decision import GoalActivities, Renewals, decide
 from activities.failures import Failure, FailureKind
 from activities.gate import Releases
 from activities.interface import (
@@ -57,7 +57,6 @@ from activities.interface import (
 )
 from activities.outgoing.sender import HeldReports
 from activities.passages import PassageWriter
-from activities.renewal import Renewals
 from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
 from runtime.store import Store, StoredEntry

@@ -15,15 +15,21 @@ from temporalio.testing import ActivityEnvironment, WorkflowEnvironment
 from temporalio.worker import Worker
 
 from activities.audience import sync
-from activities.audience.memberships import NO_MEMBER, SYNCED, MembershipBook
-from activities.audience.sync import VALIDATED, AudienceActivities, start_audience_syncs
+from activities.audience.sync import (
+    NO_MEMBER,
+    SYNCED,
+    VALIDATED,
+    AudienceActivities,
+    MembershipBook,
+    start_audience_syncs,
+)
 from activities.background import AUDIENCE_WORKFLOW, AudienceBatch
 from activities.channel_registry import WEBHOOK
-from activities.content import Content
 from activities.interface import JOURNEYS
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
+from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
 from gateway.service.batches import MembershipService
 from gateway.service.caller import TERMINAL
@@ -32,7 +38,6 @@ from runtime.store import Store
 from runtime.store.memberships import AudienceCounts
 from runtime.store.schema import erased_name
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
-from tests.fakes import Rows, Shelf, worker_context
 from tests.workflows.conftest import failure_of, worker
 from workflows.background import SyncAudience
 
@@ -108,10 +113,8 @@ async def crm(
         file = tmp_path / "destinations.yaml"
         file.write_text(DESTINATIONS.format(url=there.url("/audiences"), access=ACCESS.format(there.port)))
         book = MembershipBook(store)
-        given = {"transport": transport, "routes": Direct(DestinationsFile(file)), "memberships": book}
-        activities = AudienceActivities(
-            worker_context(Content(Shelf()), Rows(), **given, secrets=dict[str, str], limiter=Limiter())
-        )
+        calls = PlatformCalls(transport, dict[str, str], Limiter())
+        activities = AudienceActivities(book, Direct(DestinationsFile(file)), calls)
         own = [activities.freeze_audience_batch, activities.hold_audience]
         async with (
             worker(environment.client, [SyncAudience], own),

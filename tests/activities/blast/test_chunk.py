@@ -21,10 +21,10 @@ from activities.background import CampaignChunk
 from activities.blast.chunk import BlastActivities, ChannelSender
 from activities.channel_registry import WEBHOOK, Channel
 from activities.content import Content
-from activities.entry_codec import EntryCodec
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
 from activities.webhook.destinations.reading import DestinationsFile
+from runtime.encryption.codec import EntryCodec
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem
 from tests.factories import publish, stored_campaign

@@ -402,7 +402,7 @@ async def test_a_report_of_a_suppression_carries_a_token_and_another_after_a_401
     async with receiver(answer(401), taken) as there:
         desk.know(ads=desk.local(there, ", suppressions: splio" + oauth2(server), ports=(server.port,)))
         desk.secrets = dict(SECRETS)
-        reporter = SuppressionReporter(desk.context({}), seal)
+        reporter = SuppressionReporter(desk.context({}).calls, desk.routes, seal)
         notice = SuppressionNotice(
             destination="ads", channel="email", address=seal.seal_fields(["zoe@example.com"]), source="bounce"
         )
@@ -410,7 +410,7 @@ async def test_a_report_of_a_suppression_carries_a_token_and_another_after_a_401
             await ActivityEnvironment().run(reporter.tell_platform, notice)
         assert (await ActivityEnvironment().run(reporter.tell_platform, notice)).outcome == "told"
         server.outage = (503, "")
-        late = SuppressionReporter(desk.context({}), seal)
+        late = SuppressionReporter(desk.context({}).calls, desk.routes, seal)
         with pytest.raises(ApplicationError, match="no access token for destination ads: the token endpoint answered"):
             await ActivityEnvironment().run(late.tell_platform, notice)
     assert shown(there) == server.issued

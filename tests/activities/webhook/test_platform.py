@@ -54,7 +54,7 @@ def tell(environment: ActivityEnvironment, splio: Receiver, desk: Desk) -> Tell:
     here = desk.local(splio, f", suppressions: splio, {headers}", "/v1")
     desk.know(splio=here, other='url: "https://other.example"')
     desk.secrets = {"SPLIO_TOKEN": "s3cret"}
-    reporter = SuppressionReporter(desk.context({}), SEAL)
+    reporter = SuppressionReporter(desk.context({}).calls, desk.routes, SEAL)
     return lambda notice: environment.run(reporter.tell_platform, notice)
 
 

@@ -146,7 +146,7 @@ async def test_who_asks_again_finds_an_entry_that_was_never_recorded(
 ):
     await deserted.publish(LATE)
     with monkeypatch.context() as killed:
-        killed.setattr("runtime.store.store.Store.accept", AsyncMock())
+        killed.setattr("runtime.store.Store.accept", AsyncMock())
         await client.enter(entry(), settle=0)
     assert await client.event("7", *returned()) == EventView(unknown=True)
     with pytest.raises(UnderWay):

@@ -17,7 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
-from activities.attempt_log import LastAttempts
+from activities.attempt import LastAttempts
 from activities.channel import ChannelActivity, sending_activity
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content

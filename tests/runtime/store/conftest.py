@@ -230,7 +230,7 @@ def _pruning_without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def _migrating(monkeypatch: pytest.MonkeyPatch) -> None:
     """The migrations are run, instead of copying what they made."""
-    monkeypatch.setattr("runtime.store.store.upgrade", upgrade)
+    monkeypatch.setattr("runtime.store.upgrade", upgrade)
 
 
 @pytest.fixture

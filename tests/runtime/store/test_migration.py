@@ -10,10 +10,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from runtime.errors import StoreMissing, StoreOutdated, StoreTooNew
-from runtime.store import Store, migrations
+from runtime.store import Store, connect, migrations
 from runtime.store.migrations import HEAD
 from runtime.store.schema import metadata
-from runtime.store.store import connect
 from tests.runtime.store.conftest import both, migrate
 
 pytestmark = pytest.mark.usefixtures("_migrating")
@@ -92,7 +91,7 @@ async def test_tables_of_an_earlier_release_are_waited_for_where_the_caller_says
     await on(url, downgrade)
     with pytest.raises(StoreOutdated, match="has the tables of an earlier release: start a worker of this release"):
         await migrate(url, migrate=False)
-    monkeypatch.setattr("runtime.store.store.PAUSE", 0.01)
+    monkeypatch.setattr("runtime.store.PAUSE", 0.01)
     waiting = asyncio.create_task(migrate(url, migrate=False, patience=60))
     while "tables of an earlier release" not in caplog.text:
         await asyncio.sleep(0.01)

@@ -12,13 +12,12 @@ import pytest
 from sqlalchemy import func, select
 
 from runtime.api_keys import ApiKey
-from runtime.store import AdmittedRun, AlreadyEntered, Attempt, Passage, Store
+from runtime.store import AdmittedRun, AlreadyEntered, Attempt, Passage, Store, connect
 from runtime.store.api_access import ClaimedRequest
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.operations import OperationItem
 from runtime.store.retention import Pruner, PruningJob, PruningPlan, PruningPosition
 from runtime.store.schema import metadata
-from runtime.store.store import connect
 from runtime.store.versions import Closure
 from scenario.policies.caps import Cap
 from scenario.policies.suppression import Suppression

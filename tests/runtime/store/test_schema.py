@@ -8,14 +8,13 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from runtime.api_keys import ApiKey
-from runtime.store import AcceptedEntry, NamespaceClaim, Passage, Store
+from runtime.store import AcceptedEntry, NamespaceClaim, Passage, Store, connect
 from runtime.store.api_access import ClaimedRequest
 from runtime.store.campaign_lines import LineEnd, StoredAudience
 from runtime.store.campaigns import CampaignItem
 from runtime.store.contact_keys import WrappedKey
 from runtime.store.retention import PruningJob
 from runtime.store.schema import metadata
-from runtime.store.store import connect
 from scenario.policies.caps import Cap
 from tests.factories import NOW, admission_request, cap_claim, stored_campaign, stored_entry, stored_operation
 from tests.fakes import ERASURE

@@ -11,9 +11,8 @@ from sqlalchemy import text
 
 from runtime.errors import StoreAddressError, StoreFault
 from runtime.process import free_port
-from runtime.store import Store, StoreError, StoreUnavailable, sqlite
+from runtime.store import Store, StoreError, StoreUnavailable, connect, sqlite
 from runtime.store.database import Database
-from runtime.store.store import connect
 from tests.runtime.store.conftest import Server, both, migrate
 
 SECRET = "s3cr3t-pa55"

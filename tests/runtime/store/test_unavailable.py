@@ -139,7 +139,7 @@ async def write_alone(database: Database) -> None:
 @pytest.fixture
 def away(postgresql: Server, postgresql_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Lets nobody reach PostgreSQL, and lets them again."""
-    monkeypatch.setattr("runtime.store.store.PAUSE", 0.0)
+    monkeypatch.setattr("runtime.store.PAUSE", 0.0)
     socket, hidden = postgresql.folder / ".s.PGSQL.5432", postgresql.folder / "hidden"
 
     def leave() -> None:
