@@ -204,7 +204,7 @@ class AdmissionActivities:
             workflow_id=workflow_id,
             run_id=run_id,
             again=_again(opened.scenario.entry.again),
-            now=now,
+            admitted_at=now,
             trigger=entry.trigger["type"],
             goal_until=opened.scenario.goal and now + opened.scenario.goal.within,
             branches=None if kept else branches(lots, workflow_id, data),

@@ -45,7 +45,7 @@ async def admit_journey(store: Store) -> str:
             workflow_id=journey,
             run_id="r",
             again="when_finished",
-            now=NOW,
+            admitted_at=NOW,
             trigger="segment",
         )
     )

@@ -48,7 +48,7 @@ def admission_request(contact_id: str = "7", scenario: str = "welcome", **given:
         "workflow_id": "/".join(filter(None, (scenario, contact_id, key))),
         "run_id": "run-1",
         "again": "always",
-        "now": NOW,
+        "admitted_at": given.pop("now", NOW),
         "trigger": "order",
     }
     return AdmissionRequest(scenario=scenario, contact_id=contact_id, **{**defaults, **given})

@@ -27,7 +27,7 @@ class AdmissionRequest:
     workflow_id: str
     run_id: str
     again: Again
-    now: datetime
+    admitted_at: datetime
     trigger: str = ""  # type of the trigger, such as ``order``
     goal_until: datetime | None = None
     branches: Mapping[str, str] | None = None  # branch of each split, by the split's id, as far as drawn
@@ -40,6 +40,10 @@ class AdmissionRequest:
     def is_inline(self) -> bool:
         """True if a campaign sends its message without a workflow."""
         return self.root == self.run_id
+
+    @property
+    def ended_at(self) -> datetime | None:
+        return None if self.outcome is None else self.admitted_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +166,7 @@ def decide(asking: AdmissionRequest, earlier: Sequence[StoredEntry]) -> Admissio
         return AdmissionDecision(Eligible(1))
     if asking.again == "never":
         return AdmissionDecision(_because(newest, "entered_before"), lost)
-    if isinstance(asking.again, timedelta) and asking.now < (until := newest.admitted_at + asking.again):
+    if isinstance(asking.again, timedelta) and asking.admitted_at < (until := newest.admitted_at + asking.again):
         return AdmissionDecision(_because(newest, "too_soon", until), lost)
     return AdmissionDecision(Eligible(newest.ordinal + 1), lost)
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from runtime.api_keys import ApiKey
-from runtime.store.database import InsertFactory, Queries, row_of
+from runtime.store.database import InsertFactory, Queries, matching, row_of
 from runtime.store.schema import UtcDateTime, table_of
 
 api_keys = table_of("api_keys", ApiKey, sa.PrimaryKeyConstraint("id"))
@@ -83,7 +83,7 @@ class ApiAccess(Queries):
 
     async def key(self, identifier: str) -> ApiKey | None:
         """Return a key, also if it is revoked or expired, or None."""
-        return await self._one(ApiKey, _ONE_KEY, {"identifier": identifier})
+        return await self._find(ApiKey, api_keys, id=identifier)
 
     async def keys(self) -> list[ApiKey]:
         """Return all keys, the newest first."""
@@ -100,8 +100,7 @@ class ApiAccess(Queries):
 
     async def key_of_session(self, digest: str, now: datetime) -> str | None:
         """Return the id of the API key that began a session, or None if the session is unknown or expired."""
-        rows = await self._database.read(_SESSION_KEY, {"digest": digest, "now": now})
-        return rows[0]["key_id"] if rows else None
+        return await self._value(_SESSION_KEY, {"digest": digest, "now": now})
 
     async def end_session(self, digest: str) -> None:
         """End a session. Idempotent."""
@@ -123,15 +122,15 @@ class ApiAccess(Queries):
 
     async def renew_request(self, taken: ClaimedRequest, now: datetime) -> None:
         """Extend the lease of a request in progress, unless another process has taken it over."""
-        await self._database.write(_RENEW, _mine(taken) | {"now": now})
+        await self._change(api_answers, *_is_mine(taken), renewed_at=now)
 
     async def keep_answer(self, taken: ClaimedRequest, status: int, answer: str) -> None:
         """Store an answer, unless another process has taken the request over."""
-        await self._database.write(_KEEP, _mine(taken) | {"status": status, "answer": answer})
+        await self._change(api_answers, *_is_mine(taken), status=status, answer=answer)
 
     async def give_up_request(self, taken: ClaimedRequest) -> None:
         """Release a request, so that the next caller can claim it."""
-        await self._database.write(_GIVE_UP, _mine(taken))
+        await self._change(api_answers, *_is_mine(taken), renewed_at=_FREE)
 
     async def prune_answers(self, now: datetime) -> bool:
         """Delete a batch of expired answers. Return True if there may be more."""
@@ -141,28 +140,17 @@ class ApiAccess(Queries):
         return len(gone) == _TOGETHER
 
 
-_ONE_KEY = sa.select(api_keys).where(_keys.id == sa.bindparam("identifier"))
 _SESSION_KEY = sa.select(sessions.c.key_id).where(
     sessions.c.digest == sa.bindparam("digest"), sessions.c.ends_at > sa.bindparam("now")
 )
-
-
 _ONE_ANSWER = sa.select(_answers.digest, _answers.status, _answers.answer).where(
     _answers.key_id == sa.bindparam("key_id"), _answers.idempotency_key == sa.bindparam("idempotency_key")
 )
-_UPDATE = sa.update(api_answers).where(
-    _answers.key_id == sa.bindparam("of_key"),
-    _answers.idempotency_key == sa.bindparam("named"),
-    _answers.started_at == sa.bindparam("mine"),
-    _answers.status.is_(None),
-)
-_RENEW = _UPDATE.values(renewed_at=sa.bindparam("now"))
-_KEEP = _UPDATE.values(status=sa.bindparam("status"), answer=sa.bindparam("answer"))
-_GIVE_UP = _UPDATE.values(renewed_at=_FREE)
 
 
-def _mine(taken: ClaimedRequest) -> dict[str, object]:
-    return {"of_key": taken.key_id, "named": taken.idempotency_key, "mine": taken.started_at}
+def _is_mine(taken: ClaimedRequest) -> list[sa.ColumnElement[bool]]:
+    one = {"key_id": taken.key_id, "idempotency_key": taken.idempotency_key, "started_at": taken.started_at}
+    return [*matching(api_answers, **one), _answers.status.is_(None)]
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from runtime.store.database import InsertFactory, Queries, in_chunks
+from runtime.store.database import InsertFactory, Queries, in_chunks, matching
 from runtime.store.deliveries import deliveries
 from runtime.store.schema import partial_index, table_of
 from scenario.words import ItemOutcome
@@ -135,14 +135,14 @@ class StoredBatches(Queries):
         return bool(await self._database.write(_join(self._database.insert), given))
 
     async def batch_item(self, delivery_id: str) -> StoredBatchItem | None:
-        return await self._one(StoredBatchItem, _ITEM, {"of": delivery_id})
+        return await self._find(StoredBatchItem, batch_items, delivery_id=delivery_id)
 
     async def stored_batch(self, batch: str) -> StoredBatch | None:
-        return await self._one(StoredBatch, _BATCH, {"of": batch})
+        return await self._find(StoredBatch, batches, id=batch)
 
     async def withdraw_batch_item(self, delivery_id: str) -> None:
         """Delete an item, unless its batch is frozen."""
-        await self._database.write(_WITHDRAW, {"of": delivery_id})
+        await self._delete(batch_items, _items.delivery_id == delivery_id, _IS_UNFROZEN)
 
     async def withdraw_batch_items(self, workflow_id: str, since: datetime) -> list[str]:
         """Delete a journey's items that joined since a time, unless their batch is frozen. Return their ids."""
@@ -163,9 +163,7 @@ class StoredBatches(Queries):
         self, batch: str, *, outcome: str | None = None, after: int = 0, limit: int = 1_000
     ) -> list[StoredBatchItem]:
         """Return items after a position, in order."""
-        where = [_items.batch == batch, _items.position > after]
-        if outcome is not None:
-            where.append(_items.outcome == outcome)
+        where = [*matching(batch_items, batch=batch, outcome=outcome), _items.position > after]
         found = sa.select(batch_items).where(*where).order_by(_items.position).limit(limit)
         return await self._all(StoredBatchItem, found)
 
@@ -290,9 +288,6 @@ _IS_UNFROZEN: Final = _items.batch.in_(
     .with_for_update(read=True)
 )
 """The condition that the item's batch is not frozen. It locks the batch."""
-_BATCH = sa.select(batches).where(_table.id == sa.bindparam("of"))
-_ITEM = sa.select(batch_items).where(_items.delivery_id == sa.bindparam("of"))
-_WITHDRAW = sa.delete(batch_items).where(_items.delivery_id == sa.bindparam("of"), _IS_UNFROZEN)
 _of_contact = _items.contact_id == sa.bindparam("whose")
 _is_sending = (
     sa.select(_table.id)

@@ -59,7 +59,7 @@ class CampaignLines(Entries):
             found = await self._database.write(_ADMIT[self._on_sqlite], {"entries": rows})
             first.update((row["workflow_id"], row["run_id"]) for row in found)
         return [
-            AdmittedRun(one.version, 1, one.now, one.outcome, one.reason)
+            AdmittedRun(one.version, 1, one.admitted_at, one.outcome, one.reason)
             if (one.workflow_id, one.run_id) in first
             else await self.admit(one)
             for one in asking
@@ -68,9 +68,9 @@ class CampaignLines(Entries):
     async def pending_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
         """Return those of these lines that have no outcome."""
         return [
-            row["line"]
+            line
             for some in in_chunks(lines, LINES_TOGETHER)
-            for row in await self._database.read(_PENDING, {"of": campaign, "lines": some})
+            for line in await self._values(_PENDING, {"of": campaign, "lines": some})
         ]
 
     async def mark_campaign_lines(self, campaign: str, lines: Sequence[int]) -> list[int]:
@@ -278,7 +278,7 @@ class StoredAudiences(Queries):
         return await self._change(audiences, _files.id == identifier, **whole)
 
     async def stored_audience(self, identifier: str) -> StoredAudience | None:
-        return await self._one(StoredAudience, sa.select(audiences).where(_files.id == identifier))
+        return await self._find(StoredAudience, audiences, id=identifier)
 
     async def newest_audience(self, owner: str, name: str) -> StoredAudience | None:
         """Return the newest complete file of a name that a key uploaded."""
@@ -288,9 +288,8 @@ class StoredAudiences(Queries):
 
     async def audience_part(self, audience: str, number: int) -> str | None:
         """Return a part of a file, or None if it was deleted."""
-        part = sa.select(_parts.content).where(_parts.audience == audience, _parts.number == number)
-        rows = await self._database.read(part)
-        return rows[0]["content"] if rows else None
+        where = (_parts.audience == audience, _parts.number == number)
+        return await self._value(sa.select(_parts.content).where(*where))
 
     async def delete_audience(self, identifier: str, besides: str | None = None) -> None:
         """Delete a file, unless a campaign other than `besides` is still to read it."""

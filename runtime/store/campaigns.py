@@ -104,7 +104,7 @@ class StoredCampaigns(Queries):
         return await self._add(campaigns, campaign)
 
     async def stored_campaign(self, name: str) -> StoredCampaign | None:
-        return await self._one(StoredCampaign, sa.select(campaigns).where(_table.name == name))
+        return await self._find(StoredCampaign, campaigns, name=name)
 
     async def stored_campaigns(
         self, *, is_open: bool = False, after: StoredCampaign | None = None, limit: int = 100
@@ -159,10 +159,9 @@ class StoredCampaigns(Queries):
 
     async def campaign_groups(self, name: str) -> list[tuple[datetime | None, int]]:
         """Return the times at which entries of a campaign are due, in order, and the last place of each."""
-        groups = sa.select(_items.due_at, sa.func.max(_items.place).label("last"))
+        groups = sa.select(_items.due_at, sa.func.max(_items.place))
         groups = groups.where(_items.campaign == name, _items.place.is_not(None))
-        rows = await self._database.read(groups.group_by(_items.due_at).order_by(_items.due_at))
-        return [(row["due_at"], row["last"]) for row in rows]
+        return await self._tuples(groups.group_by(_items.due_at).order_by(_items.due_at))
 
     async def campaign_chunk(self, campaign: str, due_at: datetime | None, first: int, last: int) -> list[CampaignItem]:
         """Return the entries in these places that have no outcome."""
@@ -195,11 +194,9 @@ class StoredCampaigns(Queries):
 
     async def campaign_journeys(self, campaign: str, *, after: int = 0, limit: int) -> list[tuple[int, str]]:
         """Return the running journeys that a campaign started after a line, and the numbers of their lines."""
-        journeys = sa.select(_items.line, _items.journey).where(
-            _items.campaign == campaign, _items.line > after, *_IS_RUNNING
-        )
-        rows = await self._database.read(journeys.order_by(_items.line).limit(limit))
-        return [(row["line"], row["journey"]) for row in rows]
+        where = (_items.campaign == campaign, _items.line > after, *_IS_RUNNING)
+        journeys = sa.select(_items.line, _items.journey).where(*where)
+        return await self._tuples(journeys.order_by(_items.line).limit(limit))
 
     async def count_campaign_journeys(self, campaign: str) -> int:
         """Return the number of running journeys that a campaign started."""

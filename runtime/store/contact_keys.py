@@ -56,16 +56,16 @@ class ContactKeys(Queries):
 
     async def contact_key_of(self, contact: str) -> WrappedKey | None:
         """Return a contact's key, also if it is destroyed."""
-        return await self._one(WrappedKey, _OF_OWNER, {"contact": contact})
+        return await self._find(WrappedKey, contact_keys, owner=contact)
 
     async def destroyed(self, contacts: Collection[str]) -> list[str]:
         """Return those of these contacts that have a destroyed key."""
-        destroyed = sa.select(_table.owner).where(_table.owner.in_(contacts), _table.destroyed_at.is_not(None))
-        return [row["owner"] for row in await self._database.read(destroyed)]
+        is_destroyed = (_table.owner.in_(contacts), _table.destroyed_at.is_not(None))
+        return await self._values(sa.select(_table.owner).where(*is_destroyed))
 
     async def contact_key(self, key_id: str) -> WrappedKey | None:
         """Return the key with an id, also if it is destroyed."""
-        return await self._one(WrappedKey, _BY_ID, {"identifier": key_id})
+        return await self._find(WrappedKey, contact_keys, key_id=key_id)
 
     async def destroy_contact_key(self, key: WrappedKey) -> None:
         """Destroy a contact's key. No key can be created for the contact afterwards.
@@ -87,8 +87,7 @@ class ContactKeys(Queries):
     async def hold_keys(self, process: str, keys: Sequence[str], *, now: datetime, expires_at: datetime) -> None:
         """Record the keys of a process until `expires_at`, and delete expired records."""
         await self._delete(key_holders, _holders.expires_at <= now)
-        row = {"process": process, "keys": list(keys), "expires_at": expires_at}
-        await self._put(key_holders, row)
+        await self._put(key_holders, {"process": process, "keys": list(keys), "expires_at": expires_at})
 
     async def release_keys(self, process: str) -> None:
         """Delete the record of a process that ends."""
@@ -98,10 +97,6 @@ class ContactKeys(Queries):
         """Return the running processes, ordered by name."""
         running = sa.select(_holders.process, _holders["keys"]).where(_holders.expires_at > now)
         return await self._all(KeyHolder, running.order_by(_holders.process))
-
-
-_OF_OWNER = sa.select(contact_keys).where(_table.owner == sa.bindparam("contact"))
-_BY_ID = sa.select(contact_keys).where(_table.key_id == sa.bindparam("identifier"))
 
 
 @cache

@@ -170,6 +170,23 @@ class Queries:
         """Return the rows of a query as objects."""
         return [kind(**row) for row in await self._database.read(statement, parameters)]
 
+    async def _find(self, kind: Callable[..., T], table: sa.Table, **key: object) -> T | None:
+        """Return the row with these values as an object, or None."""
+        return await self._one(kind, _find(table, *key), key)
+
+    async def _value(self, statement: sa.Executable, parameters: Parameters | None = None) -> Any:
+        """Return the first value of a query, or None."""
+        rows = await self._database.read(statement, parameters)
+        return next(iter(rows[0].values())) if rows else None
+
+    async def _values(self, statement: sa.Executable, parameters: Parameters | None = None) -> list[Any]:
+        """Return the values of a query with one column."""
+        return [value for row in await self._database.read(statement, parameters) for value in row.values()]
+
+    async def _tuples(self, statement: sa.Executable, parameters: Parameters | None = None) -> list[tuple[Any, ...]]:
+        """Return the rows of a query as tuples."""
+        return [tuple(row.values()) for row in await self._database.read(statement, parameters)]
+
     async def _newest(
         self,
         kind: Callable[..., T],
@@ -190,8 +207,7 @@ class Queries:
         return await self._all(kind, statement)
 
     async def _count_rows(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> int:
-        [row] = await self._database.read(sa.select(sa.func.count().label("number")).select_from(table).where(*where))
-        return row["number"]
+        return await self._value(sa.select(sa.func.count()).select_from(table).where(*where))
 
     async def _counts_by(
         self, key: sa.Column[str], keys: Sequence[str], state: sa.ColumnElement[str]
@@ -199,10 +215,9 @@ class Queries:
         """Count the rows with these keys, by key and state."""
         counts: dict[str, dict[str, int]] = {one: {} for one in keys}
         if keys:
-            state = state.label("state")
-            statement = sa.select(key.label("key"), state, sa.func.count().label("number")).where(key.in_(keys))
-            for row in await self._database.read(statement.group_by(key, state)):
-                counts[row["key"]][row["state"]] = row["number"]
+            statement = sa.select(key, state.label("state"), sa.func.count()).where(key.in_(keys))
+            for one, word, n in await self._tuples(statement.group_by(key, "state")):
+                counts[one][word] = n
         return counts
 
     async def _change(self, table: sa.Table, *where: sa.ColumnElement[bool], **values: object) -> bool:
@@ -225,6 +240,11 @@ class Queries:
         """Insert an object with all columns of a table as attributes. Return False if its key is taken."""
         statement = insert_new(self._database.insert, table)
         return bool(await self._database.write(statement, row_of(table, item)))
+
+
+@cache
+def _find(table: sa.Table, *key: str) -> sa.Executable:
+    return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in key))
 
 
 @cache

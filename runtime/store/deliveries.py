@@ -260,11 +260,11 @@ class Deliveries(Queries):
     async def outcomes(self, *, since: datetime, most: int = COUNTED) -> OutcomeCounts:
         """Count the outcomes of attempts since a time, at most the newest `most`."""
         newest = newest_attempts((_table.destination, _table.outcome), most, _table.started_at >= since).c
-        rows = await self._database.read(sa.select(*newest, sa.func.count().label("attempts")).group_by(*newest))
+        rows = await self._tuples(sa.select(*newest, sa.func.count()).group_by(*newest))
         found: dict[str, dict[str, int]] = {}
-        for row in rows:
-            found.setdefault(row["destination"], {})[row["outcome"]] = row["attempts"]
-        return OutcomeCounts(found, sum(row["attempts"] for row in rows) >= most)
+        for destination, outcome, attempts in rows:
+            found.setdefault(destination, {})[outcome] = attempts
+        return OutcomeCounts(found, sum(row[2] for row in rows) >= most)
 
     async def attempt_counts(self, scenario: str, *, since: datetime) -> list[AttemptCount]:
         """Count the attempts of a scenario's steps since a time."""
@@ -294,25 +294,22 @@ class DestinationTraffic(Queries):
         newest = newest_attempts(columns, most, _table.destination == destination, _table.started_at >= since).c
         kind = ((sa.cast(sa.extract("epoch", newest.started_at), sa.Integer) // 3600).label("hour"), newest.outcome)
         hours: dict[datetime, dict[str, int]] = {}
-        for row in await self._database.read(sa.select(*kind, sa.func.count().label("n")).group_by(*kind)):
-            hour = datetime.fromtimestamp(row["hour"] * 3600, UTC)
-            hours.setdefault(hour, {})[row["outcome"]] = row["n"]
+        for hour, outcome, n in await self._tuples(sa.select(*kind, sa.func.count()).group_by(*kind)):
+            hours.setdefault(datetime.fromtimestamp(hour * 3600, UTC), {})[outcome] = n
         length = newest.milliseconds
-        durations = sa.select(length, sa.func.count().label("n")).where(newest.outcome.in_(SENT))
-        found = await self._database.read(durations.group_by(length).order_by(length))
+        durations = sa.select(length, sa.func.count()).where(newest.outcome.in_(SENT))
+        found = await self._tuples(durations.group_by(length).order_by(length))
         is_cut = sum(sum(counts.values()) for counts in hours.values()) >= most
-        return Traffic(hours, [(row["milliseconds"], row["n"]) for row in found], is_cut)
+        return Traffic(hours, found, is_cut)
 
     async def failing_since(self, destination: str) -> datetime | None:
         """Return the start of the first failed attempt since the last delivery, or None if there is none."""
-        [row] = await self._database.read(_FAILING, {"destination": destination})
-        return row["since"]
+        return await self._value(_FAILING, {"destination": destination})
 
     async def paused_since(self, destination: str) -> datetime | None:
         """Return since when workers have reported that a destination is paused, or None."""
         paused = destination_pauses.c
-        rows = await self._database.read(sa.select(paused.paused_at).where(paused.destination == destination))
-        return rows[0]["paused_at"] if rows else None
+        return await self._value(sa.select(paused.paused_at).where(paused.destination == destination))
 
 
 def newest_attempts(columns: Sequence[sa.ColumnElement[Any]], most: int, *where: sa.ColumnElement[bool]) -> sa.Subquery:

@@ -72,24 +72,22 @@ class Entries(Queries):
         row = row_of_admission(asking)
         # Most entries are a contact's first, and need one statement.
         if await self._database.write(_add_first(self._database.insert), row):
-            return AdmittedRun(asking.version, 1, asking.now, asking.outcome, asking.reason)
+            return AdmittedRun(asking.version, 1, asking.admitted_at, asking.outcome, asking.reason)
         asking = replace(asking, workflow_id=storable(asking.workflow_id), run_id=storable(asking.run_id))
         while True:
             known = {name: row[name] for name in ("workflow_id", "run_id", "root", *_IDENTITY)}
             earlier = await self._all(stored_entry, _EARLIER, known)
             ruling = decide(asking, earlier)
             for entry in ruling.lost:
-                await self.depart(entry.workflow_id, entry.run_id, LOST, "replaced by a newer run", asking.now)
-            is_closed = not isinstance(ruling.answer, AdmittedRun | TakesOver) and await self._database.read(
-                _CLOSED, {"scenario": asking.scenario}
-            )
-            if is_closed:
-                return Closure(**is_closed[0])
+                await self.depart(entry.workflow_id, entry.run_id, LOST, "replaced by a newer run", asking.admitted_at)
+            is_new = not isinstance(ruling.answer, AdmittedRun | TakesOver)
+            if is_new and (closure := await self._find(Closure, closed, scenario=asking.scenario)):
+                return closure
             match ruling.answer:
                 case Eligible(ordinal):
                     adding = insert_new(self._database.insert, entries)
                     if await self._database.write(adding, {**row, "ordinal": ordinal}):
-                        return AdmittedRun(asking.version, ordinal, asking.now, asking.outcome, asking.reason)
+                        return AdmittedRun(asking.version, ordinal, asking.admitted_at, asking.outcome, asking.reason)
                     # Another entry took this number: look again.
                 case TakesOver(entry):
                     is_open = (*_is_run(entry.workflow_id, entry.run_id), _table.ended_at.is_(None))
@@ -175,9 +173,8 @@ class Entries(Queries):
     async def counts(self) -> dict[tuple[str, int], int]:
         """Count the running journeys, by scenario and version."""
         key = (_table.scenario, _table.version)
-        counts = sa.select(*key, sa.func.count().label("journeys")).where(_table.ended_at.is_(None)).group_by(*key)
-        rows = await self._database.read(counts)
-        return {(row["scenario"], row["version"]): row["journeys"] for row in rows}
+        rows = await self._tuples(sa.select(*key, sa.func.count()).where(_table.ended_at.is_(None)).group_by(*key))
+        return {(scenario, version): n for scenario, version, n in rows}
 
     async def journey_counts(self, scenario: str) -> list[JourneyCount]:
         """Count a scenario's journeys, by versions and outcome."""
@@ -198,10 +195,9 @@ class Entries(Queries):
 
     async def admitted(self, runs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of these runs (workflow id and first execution run id) that were admitted."""
-        found: set[tuple[str, str]] = set()
+        found = set[tuple[Any, ...]]()
         for some in in_chunks(runs, TOGETHER):
-            rows = await self._database.read(_ADMITTED, {"runs": some})
-            found.update((row["workflow_id"], row["run_id"]) for row in rows)
+            found.update(await self._tuples(_ADMITTED, {"runs": some}))
         return found
 
     async def find_running(self, workflow_ids: Collection[str]) -> dict[str, StoredEntry]:
@@ -214,7 +210,7 @@ class Entries(Queries):
 
     async def restore(self, entry: StoredEntry) -> None:
         """Insert an admitted journey under the next free ordinal; its own is ignored. Idempotent."""
-        row = {name: getattr(entry, name) for name in ADMITTED} | {"key": entry.key or ""}
+        row = row_of_admission(entry)
         is_there = sa.select(sa.literal(1)).where(*_is_run(entry.workflow_id, entry.run_id))
         while not await self._database.write(_restore(self._database.insert), row):
             if await self._database.read(is_there):
@@ -227,24 +223,10 @@ class Entries(Queries):
         await self._change(entries, *is_lost, ended_at=None, outcome=None, reason=None)
 
 
-def row_of_admission(asking: AdmissionRequest) -> dict[str, Any]:
+def row_of_admission(asking: AdmissionRequest | StoredEntry) -> dict[str, Any]:
     """Return the row of an admitted run, without its number."""
-    return {
-        "workflow_id": asking.workflow_id,
-        "run_id": asking.run_id,
-        "scenario": asking.scenario,
-        "version": asking.version,
-        "contact_id": asking.contact_id,
-        "key": asking.key or "",
-        "trigger": asking.trigger,
-        "admitted_at": asking.now,
-        "goal_until": asking.goal_until,
-        "branches": asking.branches or None,
-        "outcome": asking.outcome,
-        "reason": asking.reason,
-        "ended_at": None if asking.outcome is None else asking.now,
-        "root": asking.root,
-    }
+    row = {name: getattr(asking, name) for name in ADMITTED}
+    return row | {"key": asking.key or "", "branches": asking.branches or None}
 
 
 def _is_run(workflow_id: str, run_id: str) -> tuple[sa.ColumnElement[bool], ...]:
@@ -303,7 +285,6 @@ _KNOWS = sa.select(sa.literal(1)).where(_table.contact_id == sa.bindparam("conta
 _KNOWS_IN = _KNOWS.where(_table.scenario.in_(sa.bindparam("scenarios", expanding=True)))
 _ONE = sa.select(entries).where(*_this)
 _LAST_RUN = sa.select(entries).where(_this[0]).order_by(_table.admitted_at.desc(), _table.ordinal.desc()).limit(1)
-_CLOSED = sa.select(closed).where(closed.c.scenario == sa.bindparam("scenario"))
 _given = {name: sa.bindparam(name, type_=_table[name].type) for name in ADMITTED}
 
 

@@ -65,7 +65,7 @@ class Erasures(Queries):
             # The open one was finished in between.
 
     async def stored_erasure(self, identifier: str) -> StoredErasure | None:
-        return await self._one(StoredErasure, sa.select(erasures).where(_table.id == identifier))
+        return await self._find(StoredErasure, erasures, id=identifier)
 
     async def stored_erasures(
         self, *, is_open: bool = False, after: StoredErasure | None = None, limit: int = 100
@@ -77,7 +77,7 @@ class Erasures(Queries):
     async def open_erasures(self, limit: int) -> list[str]:
         """Return the ids of open erasures, the oldest first."""
         oldest = sa.select(_table.id).where(_IS_OPEN).order_by(_table.requested_at, _table.id).limit(limit)
-        return [row["id"] for row in await self._database.read(oldest)]
+        return await self._values(oldest)
 
     async def has_open_erasure(self, contact: str) -> bool:
         """Return True if a contact is being erased."""
@@ -85,9 +85,8 @@ class Erasures(Queries):
 
     async def count_open_erasures(self) -> tuple[int, datetime | None]:
         """Return the number of open erasures, and when the oldest of them was requested."""
-        counts = sa.select(sa.func.count().label("number"), sa.func.min(_table.requested_at).label("oldest"))
-        (row,) = await self._database.read(counts.where(_IS_OPEN))
-        return row["number"], row["oldest"]
+        [counts] = await self._tuples(sa.select(sa.func.count(), sa.func.min(_table.requested_at)).where(_IS_OPEN))
+        return counts
 
     async def set_erasure_trouble(self, identifier: str, trouble: str | None) -> None:
         await self._change(erasures, _table.id == identifier, _IS_OPEN, trouble=trouble)
@@ -103,8 +102,7 @@ class Erasures(Queries):
     async def erasure_runs(self, identifier: str) -> list[tuple[str, str]]:
         """Return the known runs that Temporal still has: ids of workflow and run."""
         there = sa.select(_runs.workflow_id, _runs.run_id).where(_runs.erasure_id == identifier, _runs.gone == 0)
-        rows = await self._database.read(there.order_by(_runs.workflow_id, _runs.run_id))
-        return [(row["workflow_id"], row["run_id"]) for row in rows]
+        return await self._tuples(there.order_by(_runs.workflow_id, _runs.run_id))
 
     async def erasure_run_is_gone(self, identifier: str, workflow_id: str, run_id: str) -> None:
         run = (_runs.erasure_id == identifier, _runs.workflow_id == workflow_id, _runs.run_id == run_id)
@@ -183,8 +181,7 @@ class Erasures(Queries):
             sa.select(table.c.workflow_id, table.c.run_id).where(table.c.contact_id == contact)
             for table in (entries, accepted_entries)
         )
-        rows = await self._database.read(sa.union(*runs))
-        return [(row["workflow_id"], row["run_id"]) for row in rows]
+        return await self._tuples(sa.union(*runs))
 
     async def _items(self, contact: str) -> list[sa.RowMapping]:
         part = escaped = contact.replace("/", "%2F")

@@ -77,8 +77,8 @@ class NamespaceClaims(Queries):
 
     async def namespace_claim(self, namespace: str) -> NamespaceClaim | None:
         """Return the claim on a namespace, or None if this store never claimed it."""
-        rows = await self._database.read(sa.select(_claims.c.claim).where(_claims.c.namespace == namespace))
-        return NamespaceClaim(**rows[0]["claim"]) if rows else None
+        claim = await self._value(sa.select(_claims.c.claim).where(_claims.c.namespace == namespace))
+        return NamespaceClaim(**claim) if claim else None
 
     async def has_claims(self) -> bool:
         """Return True if this store has claimed any namespace."""

@@ -138,8 +138,7 @@ class AudienceMemberships(Queries):
 
     async def unsynced_audiences(self) -> list[tuple[str, str]]:
         """Return the destinations and names of audiences with changes to send that are not held."""
-        rows = await self._database.read(_UNSYNCED)
-        return [(row["destination"], row["audience"]) for row in rows]
+        return await self._tuples(_UNSYNCED)
 
     async def freeze_audience_batch(self, destination: str, audience: str, batch: str, size: int) -> tuple[str, bool]:
         """Freeze the next changes of an audience, at most `size`, removals first. `batch` ends a new batch's id.
@@ -147,8 +146,7 @@ class AudienceMemberships(Queries):
         Return the batch's id, an earlier one if one is frozen, or "" if nothing differs; and True if more differs.
         """
         given = {"to": destination, "name": audience}
-        frozen = await self._database.read(_FROZEN, given)
-        identifier = frozen[0]["batch"] if frozen else ""
+        identifier = await self._value(_FROZEN, given) or ""
         for operation, statement in () if identifier else _FREEZE.items():
             wanted = given | {"made": f"{operation}-{batch}", "most": size}
             if await self._database.write(statement, wanted):
@@ -225,9 +223,8 @@ class AudienceMemberships(Queries):
     async def audience_refusals(self, destination: str, audience: str) -> dict[str, int]:
         """Count the refused changes of an audience by reason."""
         where = (*matching(audience_memberships, destination=destination, audience=audience), _row.refused.is_not(None))
-        counts = sa.select(_row.refused, sa.func.count().label("n")).where(*where)
-        rows = await self._database.read(counts.group_by(_row.refused).order_by(_row.refused))
-        return {row["refused"]: row["n"] for row in rows}
+        counts = sa.select(_row.refused, sa.func.count()).where(*where)
+        return dict(await self._tuples(counts.group_by(_row.refused).order_by(_row.refused)))
 
     async def audience_changes(
         self, destination: str, audience: str, *, refused: bool, after: str = "", limit: int = 100

@@ -91,7 +91,7 @@ class StoredOperations(Queries):
         return gone
 
     async def stored_operation(self, identifier: str) -> StoredOperation | None:
-        return await self._one(StoredOperation, sa.select(operations).where(_table.id == identifier))
+        return await self._find(StoredOperation, operations, id=identifier)
 
     async def stored_operations(
         self,
@@ -158,8 +158,9 @@ class StoredOperations(Queries):
         self, operation: str, workflow_id: str, outcome: str | None, reason: str | None, at: datetime
     ) -> None:
         """Record a journey's answer, or with the outcome None why it has not answered. The first answer wins."""
-        given = {"of": operation, "journey": workflow_id, "answer": outcome, "why": reason}
-        await self._database.write(_ANSWERED, {**given, "at": None if outcome is None else at})
+        is_open = (_items.operation_id == operation, _items.workflow_id == workflow_id, _items.outcome.is_(None))
+        answered_at = None if outcome is None else at
+        await self._change(operation_items, *is_open, outcome=outcome, reason=reason, answered_at=answered_at)
 
     async def set_operation_trouble(self, operation: str, trouble: str | None) -> None:
         """Record why an operation makes no progress, or None if it does again."""
@@ -197,15 +198,6 @@ class StoredOperations(Queries):
 
 
 _ITEM = ("number", "workflow_id", "step", "outcome", "reason", "answered_at")
-_ANSWERED = (
-    sa.update(operation_items)
-    .where(
-        _items.operation_id == sa.bindparam("of"),
-        _items.workflow_id == sa.bindparam("journey"),
-        _items.outcome.is_(None),
-    )
-    .values(outcome=sa.bindparam("answer"), reason=sa.bindparam("why"), answered_at=sa.bindparam("at"))
-)
 
 
 def _is_open(operation: str) -> tuple[sa.ColumnElement[bool], ...]:

@@ -83,7 +83,7 @@ class OutgoingEvents(Queries):
 
     async def wanted_events(self) -> set[str]:
         """Return the types of events that are stored."""
-        return {row["type"] for row in await self._database.read(sa.select(outgoing_types.c.type))}
+        return set(await self._values(sa.select(outgoing_types.c.type)))
 
     async def report_event(
         self,
@@ -134,8 +134,7 @@ class OutgoingEvents(Queries):
                 await self._database.alone(_number_in_turn)
             else:
                 await self._database.write(_NUMBER, {"most": TOGETHER})
-        rows = await self._database.read(_LAST)
-        return rows[0]["position"] if rows else 0
+        return await self._value(_LAST) or 0
 
     async def leap(self, position: int) -> None:
         """Give new events later positions than this. After a restore, readers may know later ones than the store."""

@@ -79,9 +79,9 @@ class OutgoingSends(OutgoingEvents):
         """Return a subscription's position. A new subscription starts at `start`."""
         adding = insert_new(self._database.insert, outgoing_cursors)
         reading = sa.select(_cursors.position).where(*_is_cursor_of(subscription))
-        while not (rows := await self._database.read(reading)):
+        while (position := await self._value(reading)) is None:
             await self._database.write(adding, {"name": subscription, "position": start})
-        return rows[0]["position"]
+        return position
 
     async def move_cursor(self, subscription: str, since: int, to: int) -> bool:
         """Move a subscription's cursor. Return False if it was moved by others meanwhile."""
@@ -115,8 +115,7 @@ class OutgoingSends(OutgoingEvents):
     async def pending_subjects(self, subscription: str, subjects: Collection[str]) -> set[str]:
         """Return those of these subjects that pending events are about."""
         where = (_sends.subscription == subscription, _sends.subject.in_(sorted(subjects)))
-        rows = await self._database.read(sa.select(_sends.subject).distinct().where(*where))
-        return {row["subject"] for row in rows}
+        return set(await self._values(sa.select(_sends.subject).distinct().where(*where)))
 
     async def add_sends(self, sends: Sequence[PendingSend]) -> None:
         """Store pending events."""

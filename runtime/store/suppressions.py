@@ -105,16 +105,16 @@ class Suppressions(Queries):
 
     async def suppression_counts(self) -> dict[tuple[str, str], int]:
         """Count the suppressions by channel and source."""
-        rows = await self._database.read(_COUNTS)
-        return {(row["channel"], row["source"]): row["suppressions"] for row in rows}
+        kind = (_table.channel, _table.source)
+        rows = await self._tuples(sa.select(*kind, sa.func.count()).group_by(*kind))
+        return {(channel, source): n for channel, source, n in rows}
 
     async def record_soft_bounce(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
         """Record a soft bounce, and return True if the address is now suppressed. Idempotent for a delivery."""
         row = {"channel": channel, "address_hash": addresses[0], "delivery_id": delivery_id, "bounced_at": at}
         await self._database.write(insert_new(self._database.insert, soft_bounces), row)
         asked = {"channel": channel, "addresses": list(addresses), "since": at - SOFT_SPAN, "until": at + SOFT_SPAN}
-        [count] = await self._database.read(_SOFT, asked)
-        if not lasting(count["bounces"]):
+        if not lasting(await self._value(_SOFT, asked)):
             return False
         evidence = f"{SOFT_BOUNCES} soft bounces within {SOFT_SPAN.days} days"
         return await self.suppress(Suppression(channel, addresses[0], SOFT, at, evidence=evidence))
@@ -127,8 +127,7 @@ class ProviderEvents(Queries):
         """Return those of these events that had their effect."""
         if not hashes:
             return set()
-        rows = await self._database.read(sa.select(_seen.event_hash).where(_seen.event_hash.in_(hashes)))
-        return {row["event_hash"] for row in rows}
+        return set(await self._values(sa.select(_seen.event_hash).where(_seen.event_hash.in_(hashes))))
 
     async def keep_provider_events(self, hashes: Collection[str], at: datetime) -> None:
         """Record events that had their effect. Idempotent."""
@@ -153,10 +152,7 @@ _OF_CHANNEL = (
 )
 _OF_ADDRESS = _OF_CHANNEL.where(_table.address_hash == sa.bindparam("address"))
 _OF_ADDRESSES = _OF_CHANNEL.where(_table.address_hash.in_(sa.bindparam("addresses", expanding=True)))
-_COUNTS = sa.select(_table.channel, _table.source, sa.func.count().label("suppressions")).group_by(
-    _table.channel, _table.source
-)
-_SOFT = sa.select(sa.func.count(_soft.delivery_id.distinct()).label("bounces")).where(
+_SOFT = sa.select(sa.func.count(_soft.delivery_id.distinct())).where(
     _soft.channel == sa.bindparam("channel"),
     _soft.address_hash.in_(sa.bindparam("addresses", expanding=True)),
     _soft.bounced_at > sa.bindparam("since"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from runtime.store.database import InsertFactory, Queries
+from runtime.store.database import InsertFactory, Queries, matching
 from runtime.store.schema import SafeText, table_of
 
 
@@ -42,15 +42,6 @@ versions = table_of(
 """Published scenarios. A row never changes and is never deleted: running journeys depend on it."""
 
 _table = versions.c
-
-
-@dataclass(frozen=True, slots=True)
-class NewestVersion:
-    """A scenario's newest version."""
-
-    scenario: str
-    version: int
-    published_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +122,7 @@ class Versions(Queries):
 
     async def newest(self, scenario: str) -> int | None:
         """Return the number of a scenario's newest version, or None if it was never published."""
-        rows = await self._database.read(_NEWEST, {"scenario": scenario})
-        return rows[0]["version"]
+        return await self._value(_NEWEST, {"scenario": scenario})
 
     async def version(self, scenario: str, version: int | None = None) -> StoredVersion | None:
         """Return a version, the newest by default, or None. Versions never change, so they may be cached."""
@@ -140,15 +130,16 @@ class Versions(Queries):
             version = await self.newest(scenario)
             if version is None:
                 return None
-        return await self._one(StoredVersion, _ONE, {"scenario": scenario, "version": version})
+        return await self._find(StoredVersion, versions, scenario=scenario, version=version)
 
-    async def scenarios(self) -> list[NewestVersion]:
+    async def scenarios(self) -> list[VersionSummary]:
         """Return the newest version of every scenario, by name."""
-        return await self._all(NewestVersion, _SCENARIOS)
+        return await self._all(VersionSummary, _SCENARIOS)
 
     async def version_summaries(self, scenario: str | None = None) -> list[VersionSummary]:
         """Return the versions of one scenario or of all, the newest of each scenario first."""
-        return await self._all(VersionSummary, _LISTED, {"name": scenario})
+        listed = _summary.where(*matching(versions, scenario=scenario))
+        return await self._all(VersionSummary, listed.order_by(_table.scenario, _table.version.desc()))
 
     # ---- closures. Admission checks them in the same statement that admits an entry.
 
@@ -162,7 +153,7 @@ class Versions(Queries):
 
     async def closure(self, scenario: str) -> Closure | None:
         """Return the closure of a scenario, or None if it is open."""
-        return await self._one(Closure, sa.select(closed).where(closed.c.scenario == scenario))
+        return await self._find(Closure, closed, scenario=scenario)
 
     async def closures(self) -> dict[str, Closure]:
         """Return all closures by scenario."""
@@ -184,22 +175,11 @@ _LAST = (
     .order_by(_table.version.desc())
     .limit(1)
 )
-_NEWEST = sa.select(sa.func.max(_table.version).label("version")).where(_table.scenario == sa.bindparam("scenario"))
-_ONE = sa.select(versions).where(_table.scenario == sa.bindparam("scenario"), _table.version == sa.bindparam("version"))
-_LISTED = (
-    sa.select(_table.scenario, _table.version, _table.published_at, _table.published_by, _table.journeys)
-    .where(sa.or_(sa.bindparam("name", type_=_table.scenario.type).is_(None), _table.scenario == sa.bindparam("name")))
-    .order_by(_table.scenario, _table.version.desc())
-)
+_NEWEST = sa.select(sa.func.max(_table.version)).where(_table.scenario == sa.bindparam("scenario"))
+_summary = sa.select(*(_table[field.name] for field in fields(VersionSummary)))
 _later = versions.alias()
-_SCENARIOS = (
-    sa.select(_table.scenario, _table.version, _table.published_at)
-    .where(
-        _table.version
-        == sa.select(sa.func.max(_later.c.version)).where(_later.c.scenario == _table.scenario).scalar_subquery()
-    )
-    .order_by(_table.scenario)
-)
+_last = sa.select(sa.func.max(_later.c.version)).where(_later.c.scenario == _table.scenario).scalar_subquery()
+_SCENARIOS = _summary.where(_table.version == _last).order_by(_table.scenario)
 
 
 @cache

@@ -232,7 +232,7 @@ async def test_many_are_admitted_as_each_would_be_alone(store: Store) -> None:
         name = "many" if at_once else "one"
         asking = [replace(one, scenario=name, workflow_id=f"{name}/{one.contact_id}/sale") for one in many]
         await store.admit(replace(asking[2], run_id="before", root=None))
-        await store.admit(replace(asking[3], run_id="before", root=None, now=NOW - timedelta(hours=1)))
+        await store.admit(replace(asking[3], run_id="before", root=None, admitted_at=NOW - timedelta(hours=1)))
         await store.depart(asking[3].workflow_id, "before", "finished", None, NOW)
         answers = await store.admit_many(asking) if at_once else [await store.admit(one) for one in asking]
         rows = sorted(await store.entries(scenario=name), key=lambda entry: (entry.contact_id, entry.run_id))

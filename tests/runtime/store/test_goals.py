@@ -19,7 +19,7 @@ async def enter(store: Store, contact: str, outcome: str | None = "finished", **
     request = admission_request(contact, **given)
     await store.admit(request)
     if outcome is not None:
-        await store.depart(request.workflow_id, request.run_id, outcome, None, request.now + HOUR)
+        await store.depart(request.workflow_id, request.run_id, outcome, None, request.admitted_at + HOUR)
     return request.workflow_id, request.run_id
 
 

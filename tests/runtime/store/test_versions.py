@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from runtime.store import AdmissionRequest, AdmittedRun, Closure, Store
-from runtime.store.versions import NewestVersion
+from runtime.store.versions import VersionSummary
 from tests.factories import NOW, admission_request, present
 from tests.runtime.store.conftest import both
 
@@ -62,7 +62,7 @@ async def test_scenarios_are_listed_with_their_newest_version(store: Store) -> N
     listed = await store.scenarios()
     assert [(one.scenario, one.version) for one in listed] == [("birthday", 1), ("welcome", 2)]
     newest = present(await store.version("welcome"))
-    assert listed[1] == NewestVersion("welcome", 2, newest.published_at)
+    assert listed[1] == VersionSummary("welcome", 2, newest.published_at, "")
     assert await store.version("welcome", 3) is None
 
 
