@@ -18,8 +18,8 @@ from temporalio.service import RPCError
 from activities.attempt_context import AttemptContext
 from activities.channel_registry import Channel
 from activities.content import UnknownVersion
-from activities.failures import SENDING, SETTLED, Failure, FailureKind, failure_of, tally
-from activities.gate import Gate, OutgoingMessage
+from activities.failures import SENDING, SETTLED, Failure, FailureKind, failure_of
+from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import RECALL, Delivery, DeliveryRef, LastAttempt
 from activities.open_attempt import BEHIND, OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
@@ -172,7 +172,7 @@ async def attempt_of(
     channel: Channel,
     destination: str,
     log: Log,
-    gate: Gate,
+    gate: PolicyGate,
     context: AttemptContext | None = None,
     unrendered: str = "",
 ) -> AsyncGenerator[OpenAttempt]:
@@ -188,20 +188,7 @@ async def attempt_of(
         unrendered: Beginning of the message if it cannot be rendered.
     """
     context = context or AttemptContext()
-    info = context.info
-    before = tally(info)
-    number = delivery.tried + max(1, info.attempt - before.away)
-    attempt = OpenAttempt(
-        delivery=delivery,
-        channel=channel,
-        destination=destination,
-        number=number,
-        away=before.away,
-        unsent_before=before.unsent,
-        stale=before.stale,
-        gate=gate,
-        context=context,
-    )
+    attempt = OpenAttempt(delivery=delivery, channel=channel, destination=destination, gate=gate, context=context)
     error: BaseException | None = None
     try:
         await _refuse(attempt)

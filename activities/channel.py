@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from activities.audience.sync import MembershipBook
     from activities.content import Content
     from activities.email.settings import Senders
-    from activities.gate import Gate
+    from activities.gate import PolicyGate
     from activities.open_attempt import OpenAttempt
     from activities.webhook.batches import Batches
     from activities.webhook.destinations.destinations import Destinations
@@ -167,7 +167,7 @@ class WorkerContext:
 
     content: Content
     log: Log
-    gate: Gate
+    gate: PolicyGate
     callbacks: CallbackUrls | None
     unsubscribing: UnsubscribeUrls | None
     return_paths: ReturnPaths | None  # if None, bounces go to the sender of SCENARIO_MAIL_FROM

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from activities.interface import Delivery
 from scenario.model.document import load
@@ -17,31 +17,11 @@ from scenario.plan.inputs import named_secrets, names_unsubscribing
 from scenario.plan.plan import Plan, load_plan
 from scenario.steps.base import BaseStep
 
+if TYPE_CHECKING:  # `tests/replay/test_pythons.py` replays journeys without the packages of the store
+    from runtime.store.versions import StoredVersion, Versions
+
 _KEPT: Final = 256
 _Step = TypeVar("_Step", bound=BaseStep)
-
-
-class PublishedVersion(Protocol):
-    """A stored version, as `Content` reads it."""
-
-    @property
-    def scenario(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def document(self) -> Mapping[str, Any]: ...
-    @property
-    def plan(self) -> Mapping[str, Any]: ...
-
-
-class VersionSource(Protocol):
-    """A source of published versions: the store, or a test's table."""
-
-    async def newest(self, scenario: str) -> int | None:
-        """Return the number of a scenario's newest version, or None."""
-        ...
-
-    async def version(self, scenario: str, version: int) -> PublishedVersion | None: ...
 
 
 class UnknownVersion(Exception):
@@ -87,7 +67,7 @@ class LoadedVersion:
 class Content:
     """Published scenarios by name and version."""
 
-    def __init__(self, versions: VersionSource) -> None:
+    def __init__(self, versions: Versions) -> None:
         self._versions = versions
         self._opened: OrderedDict[tuple[str, int], LoadedVersion] = OrderedDict()
         self._lock = asyncio.Lock()
@@ -116,7 +96,7 @@ class Content:
             raise UnknownVersion(f"the step '{delivery.step}' of {delivery.scenario} is not {what}")
         return step
 
-    async def _keep(self, published: PublishedVersion) -> LoadedVersion:
+    async def _keep(self, published: StoredVersion) -> LoadedVersion:
         key = (published.scenario, published.version)
         async with self._lock:  # many journeys may request a new version simultaneously: it is loaded once
             if (opened := self._opened.get(key)) is None:

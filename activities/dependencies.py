@@ -25,7 +25,7 @@ from activities.channel import WorkerContext, adapters
 from activities.channel_registry import CHANNELS, webhook_queues
 from activities.content import Content
 from activities.email.settings import parse_server
-from activities.gate import Gate
+from activities.gate import PolicyGate
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
 from activities.outgoing.sender import DestinationPauses, OutgoingSender
@@ -150,7 +150,7 @@ class WorkerServices:
     queue_shards: int  # for new deliveries of webhooks
     webhook_queues: Sequence[str]  # the queues to serve: an earlier number may have been higher
 
-    def worker_context(self, gate: Gate) -> WorkerContext:
+    def worker_context(self, gate: PolicyGate) -> WorkerContext:
         return WorkerContext(
             content=self.content,
             log=self.writer,

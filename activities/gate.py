@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from temporalio import activity
 from temporalio.service import RPCError
@@ -38,29 +37,11 @@ class OutgoingMessage:
     address: str = ""  # recipient's address, or "" for webhooks. Personal data: do not log or store it.
 
 
-class Gate(Protocol):
-    """Decides whether messages may be sent, and is notified of those that were not delivered."""
-
-    async def check(self, message: OutgoingMessage) -> Ruling: ...
-
-    def recipient(self, message: OutgoingMessage) -> str | None:
-        """Return the hash of the recipient's address for the log, or None if there is no address or no key."""
-        ...
-
-    async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
-        """Record that the receiver rejected the address. Return `Skip` if the address is now suppressed."""
-        ...
-
-    async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
-        """Record that a message will not be retried. `uncertain` if it may have been delivered nevertheless."""
-        ...
-
-
 _logger = logging.getLogger(__name__)
 
 
 class PolicyGate:
-    """Decides whether a message may leave.
+    """Decides whether messages may be sent, and is notified of those that were not delivered.
 
     It reads the store only if the address may be suppressed, or a cap counts the message. Without hashes, suppressions
     are not configured.
@@ -92,11 +73,13 @@ class PolicyGate:
         return await ask(subject, await self._rules(message), facts)
 
     def recipient(self, message: OutgoingMessage) -> str | None:
+        """Return the hash of the recipient's address for the log, or None if there is no address or no key."""
         if self._hashes is None or not message.address:
             return None
         return self._hashes.of_recipient(message.delivery.id, message.channel.name, message.address)[0]
 
     async def rejected(self, message: OutgoingMessage, verdict: AddressVerdict) -> Skip | None:
+        """Record that the receiver rejected the address. Return `Skip` if the address is now suppressed."""
         if self._suppressor is None or not message.address:
             return None
         name, identifier = message.channel.name, message.delivery.id
@@ -110,6 +93,7 @@ class PolicyGate:
         return Skip(found.words, SkipReason.SUPPRESSED)
 
     async def not_delivered(self, message: OutgoingMessage, *, uncertain: bool) -> None:
+        """Record that a message will not be retried. `uncertain` if it may have been delivered nevertheless."""
         if self._policies().caps:
             await (self._store.keep if uncertain else self._store.release)(message.delivery.id)
 

@@ -16,8 +16,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel_registry import Channel
-from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark
-from activities.gate import Gate, OutgoingMessage
+from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark, tally
+from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import DelayReport, Delivery, Sent
 from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
@@ -63,12 +63,13 @@ class OpenAttempt:
     delivery: Delivery
     channel: Channel
     destination: str  # host or provider for failures and the log; may be set once it is known
-    number: int  # its number, from 1 since the step began or was retried, without those that do not count
-    away: int  # number of attempts since then that do not count
-    unsent_before: int  # number of attempts in a row, up to this one, that sent nothing
-    stale: bool  # the server keeps an obsolete mark
-    gate: Gate  # decides, right before sending, whether a message may leave
+    gate: PolicyGate  # decides, right before sending, whether a message may leave
     context: AttemptContext
+    number: int = field(init=False)
+    """Its number, from 1 since the step began or was retried, without those that do not count."""
+    away: int = field(init=False)  # number of attempts since then that do not count
+    unsent_before: int = field(init=False)  # number of attempts in a row, up to this one, that sent nothing
+    stale: bool = field(init=False)  # the server keeps an obsolete mark
     admitted: OutgoingMessage | None = None  # the message that the gate admitted
     turned: bool = False  # True if it is turned away and does not count
     unsent: bool = False  # True if it ended before its message could leave
@@ -82,6 +83,11 @@ class OpenAttempt:
     against: AddressVerdict | None = None  # the verdict on the address
     row: asyncio.Future[None] | None = None  # done once it is in the log, if somebody waits for that
     started: float = field(default_factory=time.perf_counter)  # its start on the clock of `time.perf_counter`
+
+    def __post_init__(self) -> None:
+        info = self.context.info
+        self.stale, self.away, self.unsent_before = tally(info)
+        self.number = self.delivery.tried + max(1, info.attempt - self.away)
 
     @property
     def sent(self) -> Sent:

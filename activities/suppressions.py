@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
@@ -18,24 +18,13 @@ from activities.channel_registry import webhook_queue
 from activities.interface import JOURNEYS, priority_of
 from activities.webhook.destinations.destinations import Destinations
 from runtime.derived_keys import AddressHashes, SealedToken
+from runtime.store.suppressions import Suppressions
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import SOFT, AddressVerdict, Source, Suppression
 from scenario.words import TRANSACTIONAL
 
 Notify: TypeAlias = Callable[[Suppression, str], Awaitable[None]]
 """Reports a suppression and its address to others. Idempotent."""
-
-
-class SuppressionStore(Protocol):
-    """Stores suppressions: `runtime.store.Store`."""
-
-    async def suppress(self, suppression: Suppression) -> bool: ...
-
-    async def suppressed(self, channel: str, addresses: Sequence[str]) -> list[Suppression]: ...
-
-    async def record_soft_bounce(self, channel: str, addresses: Sequence[str], delivery_id: str, at: datetime) -> bool:
-        """Record a temporary failure. Return True if the address is now suppressed."""
-        ...
 
 
 async def notify_nobody(_suppression: Suppression, _address: str) -> None:
@@ -45,7 +34,7 @@ async def notify_nobody(_suppression: Suppression, _address: str) -> None:
 class Suppressor:
     """Suppresses addresses."""
 
-    def __init__(self, store: SuppressionStore, hashes: AddressHashes, notify: Notify = notify_nobody) -> None:
+    def __init__(self, store: Suppressions, hashes: AddressHashes, notify: Notify = notify_nobody) -> None:
         self._store, self._hashes = store, hashes
         self.notify = notify
 

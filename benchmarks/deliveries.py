@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +26,7 @@ from urllib.parse import urlsplit
 import aiohttp
 import httpx
 from temporalio.testing import ActivityEnvironment
+from typing_extensions import override
 
 from activities.channel import ChannelActivity, sending_activity
 from activities.channel_registry import WEBHOOK
@@ -38,6 +39,7 @@ from activities.webhook.rendering import render
 from activities.webhook.route import Direct, Route
 from runtime.process.workers import tune_garbage_collection
 from runtime.store import Attempt
+from runtime.store.versions import StoredVersion, Versions
 from scenario.check.check import check
 from scenario.http.urls import Access
 from scenario.model.document import document
@@ -82,17 +84,7 @@ def say(line: str) -> None:
 Sender = Callable[[], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Version:
-    """The published scenario."""
-
-    scenario: str
-    version: int
-    document: dict[str, Any]
-    plan: dict[str, Any]
-
-
-class SingleVersionStore:
+class SingleVersionStore(Versions):
     """A store with a single version of a scenario."""
 
     def __init__(self) -> None:
@@ -100,13 +92,15 @@ class SingleVersionStore:
         if checked.scenario is None:
             raise SystemExit(str(checked.findings))
         compile_plan(checked.scenario)
-        self.only = Version("bench", 1, document(checked.scenario), {})
+        self.only = StoredVersion("bench", 1, document(checked.scenario), {}, "", datetime.now(UTC))
 
+    @override
     async def newest(self, scenario: str) -> int:
         del scenario
         return self.only.version
 
-    async def version(self, scenario: str, version: int) -> Version:
+    @override
+    async def version(self, scenario: str, version: int | None = None) -> StoredVersion:
         del scenario, version
         return self.only
 

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
@@ -40,8 +40,10 @@ from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
 from runtime.store import Attempt
 from runtime.store.schema import StoredErasure
+from runtime.store.versions import StoredVersion, Versions
 from scenario.policies.order import Ruling, Skip
 from scenario.policies.suppression import AddressVerdict
+from tests.factories import NOW
 
 
 class Clock:
@@ -72,14 +74,6 @@ class Ran:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
-
-
-@dataclass
-class Version:
-    document: Mapping[str, Any]
-    scenario: str = "post-purchase"
-    version: int = 3
-    plan: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 class RefusingService(ServiceClient):
@@ -114,7 +108,7 @@ class RefusingService(ServiceClient):
             raise self._error
 
 
-class Shelf:
+class Shelf(Versions):
     """Published versions, of which there is one: ``post-purchase@3``.
 
     Args:
@@ -123,12 +117,15 @@ class Shelf:
     """
 
     def __init__(self, *steps: Mapping[str, Any], **more: Any) -> None:
-        self._only = Version({"scenario": "post-purchase", "trigger": "order", **more, "steps": list(steps)})
+        document = {"scenario": "post-purchase", "trigger": "order", **more, "steps": list(steps)}
+        self._only = StoredVersion("post-purchase", 3, document, {}, "", NOW)
 
+    @override
     async def newest(self, scenario: str) -> int | None:
         return self._only.version if scenario == self._only.scenario else None
 
-    async def version(self, scenario: str, version: int) -> Version | None:
+    @override
+    async def version(self, scenario: str, version: int | None = None) -> StoredVersion | None:
         return self._only if (scenario, version) == (self._only.scenario, self._only.version) else None
 
 

@@ -8,19 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
-from typing import Protocol
 
 from runtime.errors import StoreUnavailable
-from runtime.store.deliveries import Attempt
+from runtime.store.deliveries import Attempt, Deliveries
 from runtime.telemetry.metrics import LOG_DROPPED
 
 log = logging.getLogger(__name__)
-
-
-class Recorder(Protocol):
-    """Receives batches of attempts: a ``Store``."""
-
-    async def record(self, attempts: Sequence[Attempt]) -> None: ...
 
 
 class AttemptWriter:
@@ -39,7 +32,7 @@ class AttemptWriter:
     room = 10_000
     retry = 0.5  # seconds between retries. Constant, since the queue is lost with the process.
 
-    def __init__(self, store: Recorder, awaited: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, store: Deliveries, awaited: Callable[[], bool] = lambda: False) -> None:
         LOG_DROPPED.add(number=0)  # so that the series exists before alerts compare it
         self._store = store
         self._waiting: deque[Attempt] = deque()

@@ -31,7 +31,7 @@ from activities.attempt_context import REPORTS
 from activities.channel_registry import SMS
 from activities.content import UnknownVersion
 from activities.failures import Failure, FailureKind, failure_of
-from activities.gate import OutgoingMessage
+from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import DELIVERY_DELAYED, Delivery, Sent
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement, Outcome, Verdict
@@ -57,7 +57,7 @@ class Broken(Rows):
         raise RuntimeError("no log today")
 
 
-class Gate:
+class Gate(PolicyGate):
     def __init__(self, answer: Ruling = None, rejected: Skip | Exception | None = None) -> None:
         self.answer, self.skip = answer, rejected
         self.messages: list[OutgoingMessage] = []

@@ -2,48 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from activities.content import Content, UnknownVersion
 from activities.decision import Renewals
 from activities.interface import Adoption, Renewal, StepVersion, StepVersionRequest
 from runtime.store import AdmissionRequest, Store
+from runtime.store.versions import StoredVersion, Versions
 from scenario.model.document import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.migration import Place
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
+from tests.factories import NOW
 from tests.scenarios import scenario_of, scenario_text
 
 
-@dataclass(frozen=True)
-class Version:
-    scenario: str
-    version: int
-    document: Mapping[str, Any]
-    plan: Mapping[str, Any]
-
-
-def version(number: int, *steps: str) -> Version:
+def version(number: int, *steps: str) -> StoredVersion:
     made = scenario_of(scenario_text(*steps, name="welcome", trigger="segment"))
-    return Version("welcome", number, document(made), dump_plan(compile_plan(made)))
+    return StoredVersion("welcome", number, document(made), dump_plan(compile_plan(made)), "", NOW)
 
 
 @dataclass
-class Versions:
-    known: list[Version]
+class Shelf(Versions):
+    known: list[StoredVersion]
     opened: list[int] = field(default_factory=list[int])
     asked: int = 0
 
+    @override
     async def newest(self, scenario: str) -> int | None:
         self.asked += 1
         return max((one.version for one in self.known if one.scenario == scenario), default=None)
 
-    async def version(self, scenario: str, version: int) -> Version | None:
+    @override
+    async def version(self, scenario: str, version: int | None = None) -> StoredVersion | None:
+        assert version is not None
         self.opened.append(version)
         found = [one for one in self.known if (one.scenario, one.version) == (scenario, version)]
         return found[-1] if found else None
@@ -56,7 +53,7 @@ BEHIND = Place(at="wait-1", is_over=True, following="a")
 
 
 async def test_where_there_is_nothing_newer_one_look_is_enough(store: Store) -> None:
-    versions = Versions([SECOND])
+    versions = Shelf([SECOND])
     renewals = Renewals(Content(versions), store)
     asked = Renewal(scenario="welcome", version=2, place=BEHIND, follows=True)
     for _ in range(3):
@@ -65,7 +62,7 @@ async def test_where_there_is_nothing_newer_one_look_is_enough(store: Store) -> 
 
 
 async def test_the_newer_version_comes_with_its_plan_and_the_place(store: Store) -> None:
-    renewals = Renewals(Content(Versions([FIRST, SECOND])), store)
+    renewals = Renewals(Content(Shelf([FIRST, SECOND])), store)
     found = await renewals.renew(Renewal(scenario="welcome", version=1, place=BEHIND, follows=True))
     assert (found.version, found.plan, found.at, found.error) == (2, SECOND.plan, "b", "")
     found = await renewals.renew(Renewal(scenario="welcome", version=1, place=Place(at="wait-1"), to=2))
@@ -88,8 +85,10 @@ GONE = version(3, "{wait: 2d}")
         (LARGE, {}, "welcome@3: it is too large to be performed: split it, or name less in its templates"),
     ],
 )
-async def test_a_sentence_says_why_it_cannot_be(store: Store, third: Version, more: dict[str, Any], why: str) -> None:
-    renewals = Renewals(Content(Versions([FIRST, third])), store)
+async def test_a_sentence_says_why_it_cannot_be(
+    store: Store, third: StoredVersion, more: dict[str, Any], why: str
+) -> None:
+    renewals = Renewals(Content(Shelf([FIRST, third])), store)
     found = await renewals.renew(Renewal(scenario="welcome", version=1, place=BEHIND, **more))
     assert (found.error, found.plan) == (why, {})
 
@@ -124,14 +123,14 @@ async def test_a_step_is_found_or_a_sentence_says_why_not(
     store: Store, asked: tuple[str, int | None, str, str], expected: StepVersion
 ) -> None:
     scenario, number, step, kind = asked
-    renewals = Renewals(Content(Versions(WITH_A if number is None else [*WITH_A, NEWER])), store)
+    renewals = Renewals(Content(Shelf(WITH_A if number is None else [*WITH_A, NEWER])), store)
     found = await renewals.amend(StepVersionRequest(scenario=scenario, version=number, step=step, kind=kind))
     kept = {key: value for key, value in found.step.items() if key in ("kind", "timeout")}
     assert (found.version, kept, found.error) == (expected.version, expected.step, expected.error)
 
 
 async def test_a_version_is_read_once_whether_it_is_named_or_the_newest() -> None:
-    versions = Versions([FIRST])
+    versions = Shelf([FIRST])
     content = Content(versions)
     first = await content.open("welcome")
     assert [await content.open("welcome"), await content.open("welcome", 1)] == [first, first]
@@ -144,5 +143,5 @@ async def test_a_version_is_read_once_whether_it_is_named_or_the_newest() -> Non
 )
 async def test_what_was_never_published_is_named(name: str, version: int | None, said: str) -> None:
     with pytest.raises(UnknownVersion) as unknown:
-        await Content(Versions([FIRST])).open(name, version)
+        await Content(Shelf([FIRST])).open(name, version)
     assert str(unknown.value) == said

@@ -7,6 +7,7 @@ import pytest
 
 from runtime.errors import StoreFault
 from runtime.store import Attempt, AttemptWriter, StoreUnavailable
+from runtime.store.deliveries import Deliveries
 from tests.factories import attempt
 
 ATTEMPT = attempt("msg_0", response="contact@example.com")
@@ -19,7 +20,7 @@ def attempts(count: int) -> list[Attempt]:
 Fails = Callable[[Sequence[Attempt]], Exception | None]
 
 
-class Recorder:
+class Recorder(Deliveries):
     def __init__(self, fails: Fails | None = None) -> None:
         self.batches: list[list[Attempt]] = []
         self.tries = 0
