@@ -79,15 +79,16 @@ class Failure:
             for key, value in asdict(self).items()
             if value is not None and value is not False and value != ""
         }
-        return ApplicationError(
-            self.sentence,
-            detail,
-            type=self.kind.value,
-            non_retryable=self.kind is not FailureKind.RETRY,
-            next_retry_delay=next_retry_delay,
-            # Expected and on record: no stack trace in the worker's log for each.
-            category=ApplicationErrorCategory.BENIGN,
-        )
+        is_final = self.kind is not FailureKind.RETRY
+        return expected(self.kind.value, self.sentence, detail, final=is_final, delay=next_retry_delay)
+
+
+def expected(
+    kind: str, sentence: str, *details: Any, final: bool = False, delay: timedelta | None = None
+) -> ApplicationError:
+    """Return a failure that is on record: the worker's log has no stack trace for each."""
+    benign = ApplicationErrorCategory.BENIGN
+    return ApplicationError(sentence, *details, type=kind, non_retryable=final, next_retry_delay=delay, category=benign)
 
 
 def failure_of(error: BaseException | None) -> Failure | None:

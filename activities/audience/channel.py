@@ -24,8 +24,7 @@ from activities.channel import (
 )
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict
-from activities.webhook.channel import RenderedRequest, mask
-from activities.webhook.destinations.destinations import bearer
+from activities.webhook.channel import RenderedRequest, masked_parts
 from activities.webhook.errors import RefusedError
 from activities.webhook.http.exchange import sent_headers
 from activities.webhook.presets import with_own_headers
@@ -70,12 +69,7 @@ class AudienceChannel(ChannelAdapter[RenderedChange, None]):
         else:
             member = identify_loosely(settings, delivery.contact, contact)
         request = request_of(settings, step.to, step.audience, step.op, [member])
-        own: dict[str, str] = {}
-        base = f"{step.to}:"
-        if found:
-            masks = {secret: mask(secret) for secret in found.own_secrets}
-            base = found.rendered_url(masks)
-            own = found.rendered_headers(masks) | bearer(mask("access_token") if found.oauth2 else "")
+        base, own = masked_parts(found) if found else (f"{step.to}:", dict[str, str]())
         try:
             headers = sent_headers(with_own_headers(own))
         except RefusedError as error:
@@ -84,7 +78,6 @@ class AudienceChannel(ChannelAdapter[RenderedChange, None]):
 
     @override
     async def deliver(self, activity: ChannelActivity[None], delivery: Delivery, context: AttemptContext) -> Sent:
-        """Record a contact that joins or leaves an audience."""
         async with activity.attempt(delivery, context) as attempt:
             step = await activity.context.content.step_of(delivery, Audience, "an audience")
             attempt.destination = step.to

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from temporalio import activity
 from temporalio.client import Client
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory, WorkflowAlreadyStartedError
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 
 from activities.audience.formats import AudienceAnswer, Member, read_answer, request_of, settings_of
 from activities.background import (
@@ -35,6 +35,7 @@ from activities.background import (
     FrozenBatch,
 )
 from activities.channel_registry import webhook_queue
+from activities.failures import expected
 from activities.interface import JOURNEYS, priority_of
 from activities.webhook.destinations.form import MOST_MEMBERS
 from activities.webhook.outcome import of_status, parse_retry_after
@@ -221,13 +222,7 @@ class AudienceActivities:
     ) -> ApplicationError:
         """Record why an audience makes no progress. Return the failure to raise."""
         await self._store.record_audience_trouble(batch.destination, batch.audience, reason)
-        return ApplicationError(
-            reason,
-            type="AudienceNotSynced",
-            non_retryable=final,
-            next_retry_delay=delay,
-            category=ApplicationErrorCategory.BENIGN,
-        )
+        return expected("AudienceNotSynced", reason, final=final, delay=delay)
 
 
 LEASE: Final = "syncs of audiences"

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
@@ -32,6 +31,7 @@ from activities.webhook.server_rates import campaign_rates
 from runtime.encryption.codec import EntryCodec
 from runtime.encryption.keyring import Erased
 from runtime.errors import StoreUnavailable
+from runtime.process.shutdown import background_task
 from runtime.store import AdmissionRequest, AdmittedRun
 from runtime.store.campaign_lines import LineDeparture, LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
@@ -86,8 +86,7 @@ class BlastActivities:
     async def blast_lines(self, chunk: CampaignChunk) -> None:
         """Send the messages of the lines of a chunk that have no outcome yet, and record their outcomes."""
         waits: list[str] = []  # why it waits for its receiver: `gateway.service.operations` reads it from heartbeats
-        beating = asyncio.create_task(_beat(waits))
-        try:
+        async with background_task(_beat(waits), "heartbeats"):
             store = self.services.store
             campaign = await store.stored_campaign(chunk.campaign)
             if campaign is None:
@@ -96,10 +95,6 @@ class BlastActivities:
             due = datetime.fromisoformat(chunk.due) if chunk.due else None
             items = await store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
             await _Chunk(self, campaign, opened, lambda: self._rate(chunk, campaign), waits).work(items)
-        finally:
-            beating.cancel()
-            with suppress(asyncio.CancelledError):
-                await beating
 
     async def _rate(self, chunk: CampaignChunk, campaign: StoredCampaign) -> float:
         """Return the rate of a chunk: the campaign's, but at most its share of the destination's."""

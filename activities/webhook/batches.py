@@ -367,8 +367,4 @@ async def start_overdue_batches(client: Client, store: Store, content: Content) 
 
 def starting_batches(client: Client, store: Store, content: Content) -> AbstractAsyncContextManager[None]:
     """Start the workflows of overdue batches, periodically, in one worker at a time."""
-
-    async def start() -> None:
-        await start_overdue_batches(client, store, content)
-
-    return repeating(store, LEASE, start, every=EVERY)
+    return repeating(store, LEASE, lambda: start_overdue_batches(client, store, content), every=EVERY)

@@ -32,7 +32,7 @@ from activities.channel import (
 from activities.interface import Delivery, Sent
 from activities.outcome import Judgement
 from activities.webhook import signing
-from activities.webhook.destinations.destinations import bearer
+from activities.webhook.destinations.destinations import Destination, bearer
 from activities.webhook.errors import WORDS, AttemptError, RefusedError
 from activities.webhook.http.exchange import sent_headers
 from activities.webhook.outcome import of_response
@@ -66,6 +66,13 @@ class Masks(dict[str, str]):
 def mask(name: str) -> str:
     """Return the text that previews show in the place of a secret."""
     return f"~~{name}~~"
+
+
+def masked_parts(found: Destination) -> tuple[str, dict[str, str]]:
+    """Return a destination's URL and its own headers, with masks in the place of secrets."""
+    masks = {secret: mask(secret) for secret in found.own_secrets}
+    token = bearer(mask("access_token") if found.oauth2 else "")
+    return found.rendered_url(masks), found.rendered_headers(masks) | token
 
 
 @dataclass(frozen=True)
@@ -122,12 +129,10 @@ class WebhookChannel(ChannelAdapter[RenderedRequest, None]):
     ) -> RenderedRequest:
         data["secrets"] = Masks()
         found = context.book.get(step.to) if context.book and step.to else None
-        own = {secret: mask(secret) for secret in found.own_secrets} if found else {}
-        base = found.rendered_url(own) if found else step.to and f"{step.to}:"
+        base, own = masked_parts(found) if found else (step.to and f"{step.to}:", dict[str, str]())
         made = render(step, data, delivery.id, base=base)
         if found:
-            token = bearer(mask("access_token") if found.oauth2 else "")
-            made = with_headers(made, step, found.rendered_headers(own) | token, found.name)
+            made = with_headers(made, step, own, found.name)
         try:
             headers = sent_headers(made.headers)
             url = made.url if step.to and not found else parse(made.url, found.access if found else Access()).url

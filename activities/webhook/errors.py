@@ -1,10 +1,5 @@
 """Errors of attempts without a response.
 
-    AttemptError
-    ├── RefusedError      our own rules forbid it: address, URL, header. Nothing was sent
-    ├── UnreachableError  no connection: DNS, TCP, TLS. The receiver has seen no request
-    └── UnansweredError   the request left without a usable answer: it may have been carried out
-
 Each has a *word* (``connect_refused``) for logs, metrics and the log of attempts; its row in `WORDS` has the effect on
 the delivery. Messages contain no host, path, header value or payload, because they end up in Temporal's history and UI.
 The library's own exceptions are never chained, because their text contains the URL.
@@ -35,7 +30,7 @@ _misconfigured = partial(FailureRule, Outcome.RETRY_SHORT, HealthSignal.FAILING)
 _unreadable = partial(FailureRule, Outcome.RETRY, HealthSignal.ALIVE)
 
 WORDS: Final[dict[str, FailureRule]] = {
-    # Ours to refuse.
+    # Ours to refuse (address, URL, header): nothing was sent.
     "refused_address": _refused(
         "The destination's name leads to an address that may not be called: "
         "check the name, or let operations allow the network for this destination.",
@@ -51,7 +46,7 @@ WORDS: Final[dict[str, FailureRule]] = {
         HealthSignal.NOTHING,
         "The certificate files set for the destination cannot be used ({detail}): check their paths and contents.",
     ),
-    # No connection: the receiver has seen no request.
+    # No connection (DNS, TCP, TLS): the receiver has seen no request.
     "dns_nxdomain": _down("The destination's name does not exist in DNS: check its spelling."),
     "dns_timeout": _down("DNS gave no answer for the destination's name in time."),
     "dns_failed": _down("DNS could not resolve the destination's name ({detail})."),
@@ -69,7 +64,7 @@ WORDS: Final[dict[str, FailureRule]] = {
     "tls_rejected": _misconfigured(
         "The destination rejected our side of the TLS connection ({detail}): check the client certificate.",
     ),
-    # The request left without an answer.
+    # The request left without a usable answer: it may have been carried out.
     "reset_before_response": _down(
         "The connection broke before the destination answered: it may have received the request.",
         unknown=True,
@@ -87,7 +82,7 @@ WORDS: Final[dict[str, FailureRule]] = {
 
 
 class AttemptError(Exception):
-    """An attempt without a response."""
+    """An attempt without a response: it was refused, there was no connection, or no usable answer."""
 
     def __init__(self, word: str, *, detail: str = "") -> None:
         self.word = word  # a key of `WORDS`
@@ -99,11 +94,3 @@ class AttemptError(Exception):
 
 class RefusedError(AttemptError):
     """Our own rules forbid the attempt; nothing was sent and no forbidden address was dialled."""
-
-
-class UnreachableError(AttemptError):
-    """There was no connection, so the receiver cannot have seen the request."""
-
-
-class UnansweredError(AttemptError):
-    """The request left without a usable answer: the outcome may be unknown."""

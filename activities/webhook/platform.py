@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.background import TELL, PlatformReply, SuppressionNotice
+from activities.failures import expected
 from activities.outcome import Backoff
 from activities.webhook import outcome, signing
 from activities.webhook.circuit_breaker import signal_of
@@ -27,6 +28,7 @@ from runtime.derived_keys import SealedToken
 from scenario.errors import NotConfigured
 
 REJECTIONS: Final = 5  # number of rejections of an address that makes the failure terminal
+_not_told = partial(expected, "PlatformNotTold")
 _TIMEOUT: Final = 15.0  # seconds of a report
 LONGEST_RESPONSE: Final = 4 * 1024 * 1024  # maximum bytes of a response, which may name each of ten thousand members
 
@@ -95,16 +97,16 @@ class SuppressionReporter:
         """Report an address once. No message of a failure quotes it."""
         opened = self._seal.open_fields(notice.address) if self._seal else None
         if not opened:
-            raise _failure("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
+            raise _not_told("the address cannot be opened: SCENARIO_SUPPRESSION_KEY is not the one it was sealed with")
         try:
             route = self._routes.named(notice.destination)
             destination = route.named
             if destination is None or destination.suppressions is None:
-                raise _failure(f"destination {notice.destination} no longer has 'suppressions'", final=True)
+                raise _not_told(f"destination {notice.destination} no longer has 'suppressions'", final=True)
             name = destination.suppressions.preset
             preset = installed_presets().get(name)
             if preset is None:
-                raise _failure(f"the preset {name} of destination {notice.destination} is not installed")
+                raise _not_told(f"the preset {name} of destination {notice.destination} is not installed")
             response = await self._calls.call(
                 route,
                 PlatformRequest("POST", preset.path(notice.channel), preset.body(opened[0])),
@@ -112,7 +114,7 @@ class SuppressionReporter:
                 seconds=_TIMEOUT,
             )
         except (NotConfigured, CallFailed) as error:
-            raise _failure(str(error), delay=error.delay if isinstance(error, CallFailed) else None) from None
+            raise _not_told(str(error), delay=error.delay if isinstance(error, CallFailed) else None) from None
         return _result(notice, preset, response, opened[0])
 
 
@@ -125,17 +127,7 @@ def _result(notice: SuppressionNotice, preset: SuppressionPreset, response: Resp
         if rejection.duplicate:
             return PlatformReply(outcome="known", status=response.status)
         reason = f"{notice.destination} answered {response.status} and does not take it: {', '.join(rejection.codes)}"
-        raise _failure(reason, final=activity.info().attempt >= REJECTIONS)
+        raise _not_told(reason, final=activity.info().attempt >= REJECTIONS)
     if verdict.delivered:
         return PlatformReply(outcome="told", status=response.status)
-    raise _failure(f"{notice.destination} answered {response.status}", final=verdict.final)
-
-
-def _failure(reason: str, *, final: bool = False, delay: timedelta | None = None) -> ApplicationError:
-    return ApplicationError(
-        reason,
-        type="PlatformNotTold",
-        non_retryable=final,
-        next_retry_delay=delay,
-        category=ApplicationErrorCategory.BENIGN,  # expected: no stack trace in the worker's log for each
-    )
+    raise _not_told(f"{notice.destination} answered {response.status}", final=verdict.final)

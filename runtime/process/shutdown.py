@@ -61,7 +61,7 @@ async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncGe
 
 @asynccontextmanager
 async def repeating(
-    store: Store, lease: str, work: Callable[[], Awaitable[None]], *, every: float
+    store: Store, lease: str, work: Callable[[], Awaitable[object]], *, every: float
 ) -> AsyncGenerator[None]:
     """Do some work periodically on behalf of all processes: in the one that has a lease, every so many seconds.
 

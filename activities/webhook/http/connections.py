@@ -36,7 +36,7 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 from aiohttp.streams import StreamReader
 from yarl import URL
 
-from activities.webhook.errors import AttemptError, RefusedError, UnansweredError, UnreachableError
+from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.http.dial import GuardedResolver, Lookup, LookupFailedError, socket_factory
 from activities.webhook.http.exchange import (
     CURRENT,
@@ -188,7 +188,7 @@ class Lanes:
 
     @asynccontextmanager
     async def session(self, access: Access, tls: Tls) -> AsyncGenerator[aiohttp.ClientSession]:
-        """Yield the lane for one request and its response. Raise UnreachableError if the TLS files cannot be used."""
+        """Yield the lane for one request and its response. Raise AttemptError if the TLS files cannot be used."""
         if self._closed:
             raise RuntimeError("the transport is closed")
         lane = self._lane(access, tls)
@@ -216,7 +216,7 @@ class Lanes:
         else:
             self._lanes.move_to_end(key)
             return lane
-        raise UnreachableError("tls_files_unusable", detail=name)
+        raise AttemptError("tls_files_unusable", detail=name)
 
     def _open(self, key: _Key) -> _Lane:
         access, same = key.access, (key.tls, key.files)
@@ -312,10 +312,7 @@ _ABRUPT: Final = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 
 def too_late(flight: Flight) -> AttemptError:
     """Return the error for an attempt that timed out before a response began."""
-    word = _TOO_LATE.get(flight.phase)
-    if word is None:
-        return UnansweredError("read_timeout")
-    return UnreachableError(word)
+    return AttemptError(_TOO_LATE.get(flight.phase, "read_timeout"))
 
 
 def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptError:
@@ -326,37 +323,34 @@ def translate(error: aiohttp.ClientError | OSError, flight: Flight) -> AttemptEr
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word="refused_address")):
             return RefusedError("refused_address")
         case aiohttp.ClientConnectorDNSError(os_error=LookupFailedError(word=word, detail=detail)):
-            return UnreachableError(word, detail=detail)
+            return AttemptError(word, detail=detail)
         case aiohttp.ClientConnectorCertificateError(certificate_error=reason):
-            return UnreachableError("tls_verify_failed", detail=_verification(reason))
+            return AttemptError("tls_verify_failed", detail=_verification(reason))
         case aiohttp.ClientConnectorError(os_error=ssl.SSLError() as reason):
             if isinstance(reason, _ABRUPT):
-                return UnreachableError("connect_reset", detail=reason.reason or "")
+                return AttemptError("connect_reset", detail=reason.reason or "")
             said = _said(reason)
-            return UnreachableError(
-                "http2_only" if _ALPN in said.lower().replace("_", " ") else "tls_failed", detail=said
-            )
+            word = "http2_only" if _ALPN in said.lower().replace("_", " ") else "tls_failed"
+            return AttemptError(word, detail=said)
         case aiohttp.ClientConnectorError(os_error=reason):
             # asyncio gives no number where the peer hangs up in mid-handshake.
             number = reason.errno or (errno.ECONNRESET if isinstance(reason, ConnectionError) else 0)
-            return UnreachableError(_CONNECT.get(number, "connect_failed"), detail=errno.errorcode.get(number, ""))
+            return AttemptError(_CONNECT.get(number, "connect_failed"), detail=errno.errorcode.get(number, ""))
         case aiohttp.InvalidURL():
             return RefusedError("refused_url", detail="the client library cannot read it")
         case aiohttp.ConnectionTimeoutError() | TimeoutError():
             return too_late(flight)
         case aiohttp.ServerDisconnectedError():
-            return UnansweredError("disconnect_without_response")
+            return AttemptError("disconnect_without_response")
         case aiohttp.ClientResponseError():
             large = any(isinstance(cause, LineTooLong) for cause in _causes(error))
-            return UnansweredError("response_header_too_large" if large else "malformed_response")
+            return AttemptError("response_header_too_large" if large else "malformed_response")
         case _:
             # TLS 1.3 lets a client send before the server has judged its certificate: the alert comes later.
             alert = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
             if alert is not None and "alert" in (said := _said(alert)).lower():
-                return UnansweredError("tls_rejected", detail=said)
-            if flight.phase < Phase.SENDING:
-                return UnreachableError("connect_failed")
-            return UnansweredError("reset_before_response")
+                return AttemptError("tls_rejected", detail=said)
+            return AttemptError("connect_failed" if flight.phase < Phase.SENDING else "reset_before_response")
 
 
 def _causes(error: BaseException) -> list[BaseException]:

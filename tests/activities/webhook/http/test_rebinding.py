@@ -10,7 +10,7 @@ import pytest
 from aiohttp.abc import ResolveResult
 
 from activities.outcome import Outcome
-from activities.webhook.errors import AttemptError, RefusedError, UnreachableError
+from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.http.dial import GuardedResolver, LookupFailedError, SystemLookup
 from activities.webhook.http.exchange import Request
 from activities.webhook.http.transport import Transport
@@ -80,7 +80,7 @@ async def test_every_listed_answer(case: dict[str, Any], dns: Names, dialled: li
         assert error.word == "refused_address"
         assert error.verdict.outcome is Outcome.REFUSED
     else:
-        assert isinstance(error, UnreachableError)
+        assert isinstance(error, AttemptError)
         assert error.verdict.outcome is Outcome.RETRY
 
 
@@ -192,7 +192,7 @@ async def test_what_the_system_s_resolver_says_becomes_a_word(
     monkeypatch.setattr("activities.webhook.http.dial.socket.getaddrinfo", getaddrinfo)
     async with Transport() as transport:
         error = await failure(transport, "https://any.example/")
-    assert (error.word, type(error)) == (word, UnreachableError)
+    assert (error.word, type(error)) == (word, AttemptError)
     assert error.verdict.outcome is Outcome.RETRY
 
 

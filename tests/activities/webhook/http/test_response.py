@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from activities.outcome import Outcome
-from activities.webhook.errors import RefusedError, UnansweredError, UnreachableError
+from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.http.connections import MAX_INTERIM, translate
 from activities.webhook.http.exchange import MAX_BODY, MAX_HEADERS, Flight, Phase, Request, Target, authored, sendable
 from activities.webhook.http.transport import Transport
@@ -44,7 +44,7 @@ DRIP = raw(b"HTTP/1.1 200 OK\r\n", *(b"x-drip: drop\r\n" for _ in range(500)), p
 async def test_no_response(transport: Transport, post: Post, fault: Behaviour, word: str, unknown: bool):
     async with receiver(fault) as there:
         error = await failure(transport, post(there))
-    assert isinstance(error, UnansweredError)
+    assert isinstance(error, AttemptError)
     assert (error.word, error.verdict.unknown) == (word, unknown)
     assert len(there.calls) == 1
     assert error.verdict.outcome is Outcome.RETRY
@@ -61,8 +61,8 @@ async def test_no_response_in_time(
             await asyncio.sleep(0.01)
         out_of_time()
         error = await task
-    assert isinstance(error, UnansweredError)
-    assert (error.word, type(error), len(there.calls)) == ("read_timeout", UnansweredError, 1)
+    assert isinstance(error, AttemptError)
+    assert (error.word, type(error), len(there.calls)) == ("read_timeout", AttemptError, 1)
     assert error.verdict.outcome is Outcome.RETRY
 
 
@@ -78,8 +78,8 @@ async def test_nothing_listens(transport: Transport, post: Post):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         error = await failure(transport, post(Receiver("127.0.0.1", unused.getsockname()[1])))
-    assert isinstance(error, UnreachableError)
-    assert (error.word, type(error)) == ("connect_refused", UnreachableError)
+    assert isinstance(error, AttemptError)
+    assert (error.word, type(error)) == ("connect_refused", AttemptError)
 
 
 async def test_a_port_that_swallows_connections(post: Post):
@@ -96,7 +96,7 @@ async def test_a_port_that_swallows_connections(post: Post):
             by_connecting = await failure(transport, post(there, timeout=5))
             by_total = await failure(transport, post(there, timeout=0.1))
     assert {by_connecting.word, by_total.word} == {"connect_timeout"}
-    assert {type(by_connecting), type(by_total)} == {UnreachableError}
+    assert {type(by_connecting), type(by_total)} == {AttemptError}
 
 
 async def test_no_log_line_quotes_the_url(transport: Transport, post: Post, caplog: pytest.LogCaptureFixture):
@@ -254,7 +254,7 @@ async def test_interim_responses_without_end_are_no_answer(transport: Transport,
     async with faults.serving(flood) as there:
         error = await failure(transport, post(there))
         await asyncio.wait_for(there.cut_off.wait(), 60)
-    assert (error.word, type(error)) == ("malformed_response", UnansweredError)
+    assert (error.word, type(error)) == ("malformed_response", AttemptError)
 
 
 async def test_an_answer_before_the_body_was_read_counts(transport: Transport, post: Post):

@@ -14,7 +14,7 @@ import trustme
 from aiohttp.client_reqrep import ConnectionKey
 
 from activities.outcome import Outcome
-from activities.webhook.errors import UnansweredError, UnreachableError
+from activities.webhook.errors import AttemptError
 from activities.webhook.http.connections import translate
 from activities.webhook.http.exchange import Flight, Request, Tls
 from activities.webhook.http.transport import Transport
@@ -129,8 +129,8 @@ async def test_a_certificate_that_does_not_verify(
 ):
     async with receiver(tls=server(authority)) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert isinstance(error, UnreachableError)
-    assert (error.word, type(error), error.detail) == ("tls_verify_failed", UnreachableError, detail)
+    assert isinstance(error, AttemptError)
+    assert (error.word, type(error), error.detail) == ("tls_verify_failed", AttemptError, detail)
     assert NAME not in str(error)
     assert there.calls == []
     assert error.verdict.outcome is Outcome.RETRY_SHORT
@@ -155,7 +155,7 @@ async def test_tls_1_1_is_too_old(transport: Transport, authority: Authority):
     server.set_ciphers("ALL:@SECLEVEL=0")
     with stern(server) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, error.detail, type(error)) == ("tls_failed", "TLSV1_ALERT_PROTOCOL_VERSION", UnreachableError)
+    assert (error.word, error.detail, type(error)) == ("tls_failed", "TLSV1_ALERT_PROTOCOL_VERSION", AttemptError)
     assert error.verdict.outcome is Outcome.RETRY_SHORT
 
 
@@ -166,11 +166,11 @@ async def test_a_missing_client_certificate(transport: Transport, authority: Aut
     with stern(server) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
     if version is ssl.TLSVersion.TLSv1_2:
-        assert (error.word, type(error)) == ("tls_failed", UnreachableError)
+        assert (error.word, type(error)) == ("tls_failed", AttemptError)
     else:
         # TLS 1.3 lets us send before it tells us that it will not listen; its alert may be overtaken by a reset.
         assert error.word in {"tls_rejected", "reset_before_response"}
-        assert isinstance(error, UnansweredError)
+        assert isinstance(error, AttemptError)
 
 
 @pytest.mark.parametrize("connect", [60, 0.5], ids=["the whole time is up", "the time to connect is up"])
@@ -188,7 +188,7 @@ async def test_a_handshake_that_never_ends(authority: Authority, out_of_time: Ca
         if connect == 60:
             out_of_time()
         error = await task
-    assert (error.word, type(error)) == ("tls_handshake_timeout", UnreachableError)
+    assert (error.word, type(error)) == ("tls_handshake_timeout", AttemptError)
 
 
 async def test_a_client_certificate_is_shown_where_it_is_set_and_renewed_without_a_restart(
@@ -217,7 +217,7 @@ async def test_a_client_certificate_is_shown_where_it_is_set_and_renewed_without
 )
 async def test_files_that_cannot_be_used_are_said_to_be(transport: Transport, tls: Tls):
     error = await failure(transport, https(Receiver("127.0.0.1", 9), tls))
-    assert (error.word, type(error)) == ("tls_files_unusable", UnreachableError)
+    assert (error.word, type(error)) == ("tls_files_unusable", AttemptError)
     assert "nowhere" not in str(error)
     assert error.verdict.outcome is Outcome.RETRY_SHORT
 
@@ -249,7 +249,7 @@ async def test_a_receiver_ends_the_handshake(
 
     async with serving(refuse) as there:
         error = await failure(transport, https(there, Tls(ca_file=authority.file)))
-    assert (error.word, type(error), error.verdict.outcome) == (word, UnreachableError, outcome)
+    assert (error.word, type(error), error.verdict.outcome) == (word, AttemptError, outcome)
     assert detail in f"{error} {error.detail}"
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from activities.outcome import Outcome
-from activities.webhook.errors import RefusedError, UnansweredError, UnreachableError
+from activities.webhook.errors import AttemptError, RefusedError
 from activities.webhook.http.exchange import ClientContext, Request, Response, Tls, tls_context
 from activities.webhook.http.transport import Transport
 from activities.webhook.outcome import of_status
@@ -106,7 +106,7 @@ async def test_a_request_lost_in_the_keep_alive_race_is_never_sent_again_by_the_
     async with receiver(answer(), fault, answer()) as there:
         await transport.send(post(there))
         error = await failure(transport, post(there, method=method))
-        assert (error.word, type(error)) == (word, UnansweredError)
+        assert (error.word, type(error)) == (word, AttemptError)
         assert [call.method for call in there.calls] == ["POST", method]
         assert error.verdict.unknown
         await transport.send(post(there))
@@ -119,7 +119,7 @@ async def test_the_bound_on_connections_is_waited_for_within_the_attempt_s_time(
         first = asyncio.create_task(failure(transport, post(there)))
         await there.called.wait()
         second = await failure(transport, post(there, timeout=0.1))
-        assert (second.word, type(second)) == ("pool_timeout", UnreachableError)
+        assert (second.word, type(second)) == ("pool_timeout", AttemptError)
         out_of_time()
         assert (await first).word == "read_timeout"
     assert len(there.calls) == 1
