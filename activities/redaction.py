@@ -96,7 +96,6 @@ def _views(text: str) -> Iterator[tuple[_View, bool]]:
 
 @lru_cache(maxsize=1024)
 def _resolved(escape: str) -> str:
-    """Return the characters of an escape."""
     kind = escape[:2].lower()
     if kind[0] == "&":
         plain = html.unescape(escape)

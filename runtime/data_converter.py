@@ -65,7 +65,6 @@ class JsonPayloads(CompositePayloadConverter):
         super().__init__(*_SHARED)
 
     def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
-        """Decode payloads."""
         try:
             return super().from_payloads(payloads, type_hints)
         except Exception:

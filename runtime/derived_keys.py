@@ -145,7 +145,6 @@ class SealedToken:
         raise TokenError("the token was not made with any of the keys")
 
     def seal_fields(self, fields: Sequence[str]) -> str:
-        """Make a token of text fields."""
         return self.seal(json.dumps(list(fields), ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))
 
     def open_fields(self, token: str) -> list[str] | None:

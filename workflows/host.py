@@ -85,7 +85,6 @@ class JourneyHost(Host):
         self.patch_contact(patch, is_carried=True)
 
     def follow(self, version: int, plan: dict[str, Any]) -> None:
-        """Follow another version of the scenario."""
         self.state.version, self.state.plan = version, plan
         self.plan = load_plan(plan)
         self._name_version()

@@ -195,7 +195,6 @@ class State:
 
     @property
     def mode(self) -> JourneyMode:
-        """The state of the journey as one word."""
         if self.held:
             return "held"
         if self.paused:

@@ -173,7 +173,6 @@ class OperatorUpdates:
             raise refusal("the journey is paused already")
 
     def resume(self, argument: Any) -> dict[str, Any]:
-        """Resume a paused journey."""
         self._note("resume", argument)
         self._host.state.paused = None
         self._host.show(always=True)

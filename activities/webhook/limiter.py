@@ -164,8 +164,6 @@ class Limiter:
 
 
 class _DestinationState:
-    """One destination."""
-
     __slots__ = ("_due", "_mean", "breaker", "inside", "used")
 
     def __init__(self) -> None:

@@ -174,7 +174,6 @@ class Keyring:
         return await self._cached(self._of, _SHARED if contact is None else await self.name_of(contact), self._kept)
 
     async def key(self, identifier: str) -> DataKey:
-        """Return the key with an id."""
         return await self._cached(self._by_id, identifier, self._stored)
 
     async def is_erased(self, contact: str) -> bool:

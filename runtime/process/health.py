@@ -185,7 +185,6 @@ class ClockCheck:
             raise ClockWrong(sentence)
 
     def read(self) -> list[tuple[str, float]]:
-        """Return the known offsets."""
         seen = {of: other.clock_offset for of, other in self._others.items()}
         return [(of, offset) for of, offset in seen.items() if offset is not None]
 

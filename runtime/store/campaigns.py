@@ -120,7 +120,6 @@ class StoredCampaigns(Queries):
         await self._change(campaigns, *_is_open(name), survey=survey)
 
     async def add_campaign_items(self, campaign: str, items: Sequence[CampaignItem]) -> None:
-        """Add lines to a campaign."""
         on_sqlite = self._database.one_writer
         for some in in_chunks(map(_VALUES, items), LINES_TOGETHER):
             given = {"of": campaign, "items": _ROWS.dump(some, on_sqlite=on_sqlite)}
@@ -199,7 +198,6 @@ class StoredCampaigns(Queries):
         return await self._tuples(journeys.order_by(_items.line).limit(limit))
 
     async def count_campaign_journeys(self, campaign: str) -> int:
-        """Return the number of running journeys that a campaign started."""
         return await self._count_rows(campaign_items, _items.campaign == campaign, *_IS_RUNNING)
 
     # ---- its course and end

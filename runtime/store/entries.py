@@ -234,7 +234,6 @@ def _is_run(workflow_id: str, run_id: str) -> tuple[sa.ColumnElement[bool], ...]
 
 
 def stored_entry(*, key: str, revisable_passages: str | None, **row: Any) -> StoredEntry:
-    """Return the journey of a row."""
     return StoredEntry(key=key or None, **row)
 
 

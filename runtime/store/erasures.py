@@ -80,7 +80,6 @@ class Erasures(Queries):
         return await self._values(oldest)
 
     async def has_open_erasure(self, contact: str) -> bool:
-        """Return True if a contact is being erased."""
         return bool(await self._database.read(sa.select(_table.id).where(_table.contact_id == contact, _IS_OPEN)))
 
     async def count_open_erasures(self) -> tuple[int, datetime | None]:

@@ -54,7 +54,6 @@ class Leases(Queries):
         return bool(await self._database.write(_take(self._database.insert), row))
 
     async def is_leased(self, name: str, now: datetime) -> bool:
-        """Return True if a process holds a lease."""
         held = sa.select(sa.literal(1)).where(_table.name == name, _table.expires_at > now)
         return bool(await self._database.read(held))
 

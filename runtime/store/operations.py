@@ -123,7 +123,6 @@ class StoredOperations(Queries):
         return await self._newest(StoredOperation, operations, where, (_table.created_at, _table.id), after, limit)
 
     def _which(self, name: str) -> sa.ColumnElement[str]:
-        """Return a filter of the request."""
         text = "operations.request" if self._database.one_writer else "CAST(operations.request AS json)"
         return sa.literal_column(f"({text} -> 'which' ->> '{name}')", SafeText)
 

@@ -118,7 +118,6 @@ class OutgoingSends(OutgoingEvents):
         return set(await self._values(sa.select(_sends.subject).distinct().where(*where)))
 
     async def add_sends(self, sends: Sequence[PendingSend]) -> None:
-        """Store pending events."""
         if sends:
             rows = [row_of(outgoing_sends, one) for one in sends]
             await self._database.write_many(self._database.insert(outgoing_sends).on_conflict_do_nothing(), rows)

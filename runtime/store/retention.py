@@ -159,8 +159,6 @@ def _needed(again: str) -> timedelta:
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of rows."""
-
     table: sa.Table
     at: sa.Column[datetime] | None  # the indexed time they are selected by, or None if they have none
     also: Sequence[sa.ColumnElement[bool]] = ()
@@ -285,7 +283,6 @@ class Pruner:
         self._again: dict[str, tuple[int, frozenset[str]]] = {}
 
     async def agenda(self, ages: Ages, now: datetime) -> PruningPlan:
-        """Return what to delete."""
         if "entries" in ages:
             await self._store.read_again_rules(self._again)
         return self._store.agenda(ages, now, self._again)

@@ -114,7 +114,6 @@ ColumnType = Literal["text", "integer", "timestamptz"]
 
 
 def column_type(column: sa.Column[Any]) -> ColumnType:
-    """Return the type of a table's column."""
     match column.type:
         case UtcDateTime():
             return "timestamptz"

@@ -156,7 +156,6 @@ class Versions(Queries):
         return await self._find(Closure, closed, scenario=scenario)
 
     async def closures(self) -> dict[str, Closure]:
-        """Return all closures by scenario."""
         return {closure.scenario: closure for closure in await self._all(Closure, sa.select(closed))}
 
 

@@ -99,7 +99,6 @@ class TracedRun:
 
     @property
     def name(self) -> str:
-        """Name of its span."""
         return f"RunWorkflow:{self.workflow_type}"
 
     def above(self, sampler: Sampler) -> Context:
