@@ -24,7 +24,7 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkerDeploymentConfig
 
 from activities.admission import AdmissionActivities
-from activities.attempt import LastAttempts
+from activities.attempt import DeliveryRecords
 from activities.audience.sync import AudienceActivities, starting_audience_syncs
 from activities.blast.chunk import CHUNKS, BlastActivities, ChannelSender
 from activities.channel import ChannelActivity, sending_activity
@@ -41,7 +41,7 @@ from activities.dependencies import (
     warn_of_short,
 )
 from activities.erasure import ErasureActivities, starting_erasures
-from activities.gate import PolicyGate, Releases
+from activities.gate import PolicyGate
 from activities.interface import JOURNEYS
 from activities.outgoing.file import OutgoingFile
 from activities.outgoing.sender import HeldReports
@@ -136,7 +136,7 @@ async def workers(
     renewals, retunings = Renewals(given.content, given.store), Retunings(client)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))
     destination_policies = DestinationPolicies(given.destinations, given.queue_shards)
-    last_attempts = LastAttempts(given.store)
+    records = DeliveryRecords(given.store)
     metrics.BREAKER_STATE.reads(given.limiter.breakers)
     ways = given.channels
     notify = notify_nobody
@@ -185,8 +185,7 @@ async def workers(
                         decide,
                         destination_policies.clear,
                         *(renewals.amend, renewals.renew, renewals.adopt, retunings.retune),
-                        last_attempts.recall,
-                        *(Releases(given.store).release, HeldReports(given.store).report_held),
+                        *(records.recall, records.release, HeldReports(given.store).report_held),
                         Prunings(given.store).prune,
                         context.batches.settle_batch,
                         erasures.end_journeys,

@@ -20,7 +20,7 @@ from activities.channel_registry import Channel
 from activities.content import UnknownVersion
 from activities.failures import SENDING, SETTLED, Failure, FailureKind, failure_of
 from activities.gate import OutgoingMessage, PolicyGate
-from activities.interface import RECALL, Delivery, DeliveryRef, LastAttempt
+from activities.interface import RECALL, RELEASE, Delivery, DeliveryRef, LastAttempt
 from activities.open_attempt import BEHIND, OpenAttempt
 from activities.outcome import Judgement, Outcome, Verdict, attempts
 from activities.retry import LATER, deadline, next_try
@@ -120,22 +120,28 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
     return next_try(info, info.started_time + timedelta(milliseconds=milliseconds), delay, room=room)
 
 
-class LastAttempts:
-    """Looks attempts up."""
+class DeliveryRecords:
+    """The store's records of deliveries."""
 
-    def __init__(self, history: Store) -> None:
-        self._history = history
+    def __init__(self, store: Store) -> None:
+        self._store = store
 
     @activity.defn(name=RECALL.name)
     async def recall(self, request: DeliveryRef) -> LastAttempt:
         """Return the outcome of the latest recorded attempt, or nothing."""
-        found = await self._history.deliveries(delivery_id=request.delivery, limit=1)
+        found = await self._store.deliveries(delivery_id=request.delivery, limit=1)
         if not found:
             return LastAttempt()
         latest = found[-1]
         return LastAttempt(
             status=latest.status, error=latest.error or "", excerpt=latest.response or "", now=latest.now or ""
         )
+
+    @activity.defn(name=RELEASE.name)
+    async def release(self, release: DeliveryRef) -> None:
+        """Release the places of a delivery under caps and in a batch that is not sent yet, if it has any."""
+        await self._store.release(release.delivery)
+        await self._store.withdraw_batch_item(release.delivery)
 
 
 _TEMPLATE: Final = "template"

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from temporalio import activity
 from temporalio.service import RPCError
 
 from activities.channel_registry import Channel
 from activities.content import Content
-from activities.interface import RELEASE, Delivery, DeliveryRef
+from activities.interface import Delivery
 from activities.suppressions import Notify, Suppressor, notify_nobody
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
@@ -141,16 +140,3 @@ class _StoreFacts:
 def _destination(message: OutgoingMessage) -> str:
     """Return the destination as policies name it: "" for a channel with only one."""
     return message.destination if message.channel.addressed else ""
-
-
-class Releases:
-    """Releases places under caps."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    @activity.defn(name=RELEASE.name)
-    async def release(self, release: DeliveryRef) -> None:
-        """Release the places of a delivery under caps and in a batch that is not sent yet, if it has any."""
-        await self._store.release(release.delivery)
-        await self._store.withdraw_batch_item(release.delivery)

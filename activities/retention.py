@@ -57,16 +57,16 @@ class Prunings:
         )
         try:
             done = await self._pruning.run(
-                ages, datetime.fromisoformat(request.now), place, seconds=SECONDS, told=_count
+                ages,
+                datetime.fromisoformat(request.now),
+                place,
+                seconds=SECONDS,
+                told=lambda table, rows: RETENTION_DELETED.add(table, number=rows),
             )
         except StoreFault as error:
             raise ApplicationError(str(error), type="StoreFault", non_retryable=True) from None
         where = {"job": done.place.job, "since": done.place.since.isoformat()} if done.place else {}
         return PruneResult(**where, deleted=done.deleted, kept=done.kept, pause=done.pause)
-
-
-def _count(table: str, rows: int) -> None:
-    RETENTION_DELETED.add(table, number=rows)
 
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
-from activities.attempt import LastAttempts
+from activities.attempt import DeliveryRecords
 from activities.interface import (
     DeliveryRef,
     DestinationPolicy,
@@ -179,7 +179,7 @@ async def test_the_latest_attempt_of_a_delivery_is_recalled(store: Store) -> Non
             retried(1, None, "read_timeout", None, "msg_3"),
         ]
     )
-    recall = LastAttempts(store).recall
+    recall = DeliveryRecords(store).recall
     assert await recall(DeliveryRef(delivery="msg_1")) == LastAttempt(
         status=503, error="http_503", excerpt="moving house"
     )

@@ -22,7 +22,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
-from activities.attempt import LastAttempts
+from activities.attempt import DeliveryRecords
 from activities.audience.formats import Member, request_of
 from activities.channel import AttemptReply, ChannelActivity, sending_activity
 from activities.channel_registry import AUDIENCE, EMAIL, SMS, WEBHOOK, Channel
@@ -32,7 +32,7 @@ from activities.email import errors as mail
 from activities.email.channel import RenderedMail
 from activities.email.message import Envelope
 from activities.email.smtp import Reply
-from activities.gate import OutgoingMessage, PolicyGate, Releases
+from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import CLEAR, JOURNEYS, DestinationPolicy, DestinationPolicyRequest
 from activities.outgoing.sender import HeldReports
 from activities.sms import provider as text
@@ -244,8 +244,14 @@ async def world(
             policies[published.scenario] = _read(path).policies
         content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
         admissions = AdmissionActivities(content, store, ZONE)
-        local: list[Any] = [admissions.admit, admissions.depart, decide, LastAttempts(cast("Any", log)).recall, clear]
-        local += [GoalActivities(content, store).goal, Releases(store).release, HeldReports(store).report_held]
+        local: list[Any] = [
+            admissions.admit,
+            admissions.depart,
+            decide,
+            DeliveryRecords(cast("Any", log)).recall,
+            clear,
+        ]
+        local += [GoalActivities(content, store).goal, DeliveryRecords(store).release, HeldReports(store).report_held]
         secrets = {name: mask(name) for name in ("WAX_TOKEN", "PUSH_KEY", "WALLET_TOKEN", "CLIENTELING_KEY")}
         transport, mailer = SimpleNamespace(send=world.send_request), SimpleNamespace(send=world.send_mail)
         mailer.server, mailer.senders = world.server, world.senders

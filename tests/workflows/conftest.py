@@ -38,12 +38,11 @@ from temporalio.testing._workflow import _V1WorkflowEnvironment  # pyright: igno
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
-from activities.attempt import LastAttempts
+from activities.attempt import DeliveryRecords
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content, LoadedVersion
 from activities.decision import GoalActivities, Renewals, decide
 from activities.failures import Failure, FailureKind
-from activities.gate import Releases
 from activities.interface import (
     CLEAR,
     JOURNEYS,
@@ -261,10 +260,11 @@ class Stage:
         """Return a worker of journeys, some of whose local activities are other ones."""
         store, desk, content = self.store, self.desk, Content(self.store)
         admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
+        records = DeliveryRecords(store)
         usual = [
             *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide, desk.clear),
             *(GoalActivities(content, store).goal, renewals.amend, renewals.renew, renewals.adopt),
-            *(LastAttempts(store).recall, Releases(store).release, HeldReports(store).report_held, desk.retune),
+            *(records.recall, records.release, HeldReports(store).report_held, desk.retune),
         ]
         own = {_name_of(one): one for one in (*usual, *instead)}
         options = {"interceptors": [self.passages], **options}

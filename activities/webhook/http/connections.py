@@ -172,16 +172,10 @@ class _Lane:
 
 
 class Lanes:
-    """The lanes of a transport; see `activities.webhook.http.transport.Transport` for the arguments."""
+    """The lanes of a transport, for connectors with these arguments."""
 
-    def __init__(
-        self, lookup: Lookup, *, connect_timeout: float, keep_alive: float, dns_ttl: int, max_connections: int
-    ) -> None:
-        self._lookup = lookup
-        self._connect_timeout = connect_timeout
-        self._keep_alive = keep_alive
-        self._dns_ttl = dns_ttl
-        self._max_connections = max_connections
+    def __init__(self, lookup: Lookup, connect_timeout: float, **connector: Any) -> None:
+        self._lookup, self._connect_timeout, self._connector = lookup, connect_timeout, connector
         self._closed = False
         self._lanes: OrderedDict[_Key, _Lane] = OrderedDict()
         self._contexts: dict[tuple[Tls, Stamp], ClientContext] = {}  # each takes 10 ms and a megabyte
@@ -227,9 +221,7 @@ class Lanes:
             ssl=verify,
             resolver=GuardedResolver(self._lookup, access),
             socket_factory=socket_factory(access),
-            ttl_dns_cache=self._dns_ttl,
-            keepalive_timeout=self._keep_alive,
-            limit=self._max_connections,
+            **self._connector,
         )
         session = aiohttp.ClientSession(
             connector=connector,

@@ -47,10 +47,10 @@ class Transport:
         self._system = SystemLookup(timeout=connect_timeout) if lookup is None else None
         self._lanes = Lanes(
             lookup or self._system or SystemLookup(),
-            connect_timeout=connect_timeout,
-            keep_alive=keep_alive,
-            dns_ttl=dns_ttl,
-            max_connections=max_connections,
+            connect_timeout,
+            keepalive_timeout=keep_alive,
+            ttl_dns_cache=dns_ttl,
+            limit=max_connections,
         )
 
     async def __aenter__(self) -> Self:

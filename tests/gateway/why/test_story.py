@@ -17,12 +17,12 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.admission import AdmissionActivities
-from activities.attempt import LastAttempts
+from activities.attempt import DeliveryRecords
 from activities.channel import ChannelActivity, sending_activity
 from activities.channel_registry import EMAIL, SMS, WEBHOOK
 from activities.content import Content
 from activities.decision import decide
-from activities.gate import PolicyGate, Releases
+from activities.gate import PolicyGate
 from activities.interface import JOURNEYS
 from activities.outgoing.sender import HeldReports
 from activities.sms.provider import Receipt, error_of
@@ -218,8 +218,9 @@ async def outside(
     outside, content = Outside(store), Content(store)
     policies = present(examine(POLICIES, "policies.yaml").policies)
     gate, admissions = PolicyGate(content, store, lambda: policies, None), AdmissionActivities(content, store, "UTC")
+    records = DeliveryRecords(store)
     local: list[Callable[..., Any]] = [admissions.admit, admissions.depart, decide, clear]
-    local += [LastAttempts(store).recall, Releases(store).release, HeldReports(store).report_held]
+    local += [records.recall, records.release, HeldReports(store).report_held]
     provider: Any = SimpleNamespace(send=outside.send_text, name="twilio", connections=50)
     server = SimpleNamespace(host="mail.example.com", password="")
     mailer: Any = SimpleNamespace(send=None, server=server, senders=SENDERS)
