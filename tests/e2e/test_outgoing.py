@@ -1,12 +1,15 @@
-"""Outgoing events of journeys, over a receiver that fails at first: `tests/activities/test_outgoing.py` has more."""
+"""Outgoing events over a receiver that is away and workers that are killed."""
 
+import asyncio
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
@@ -33,20 +36,41 @@ DESTINATION = """
 """
 
 
-async def test_every_event_arrives_by_id_and_in_order_with_the_same_bytes_in_each_attempt(
-    server: Server, tmp_path: Path
+class Receivers:
+    def __init__(self) -> None:
+        self.there = asyncio.Event()
+        self.calls: list[tuple[dict[str, str], bytes]] = []  # of the CRM
+        self.accepted: list[tuple[dict[str, str], bytes]] = []
+        self.failures, self.url = 1, ""
+
+    async def receive(self, request: web.Request) -> web.Response:
+        if request.path != "/crm":
+            return web.Response()
+        call = ({name.lower(): value for name, value in request.headers.items()}, await request.read())
+        self.calls.append(call)
+        await self.there.wait()
+        if self.failures:
+            self.failures -= 1
+            return web.Response(status=503)
+        self.accepted.append(call)
+        return web.Response()
+
+
+@pytest.fixture
+async def there() -> AsyncIterator[Receivers]:
+    made = Receivers()
+    async with listening(made.receive) as made.url:
+        yield made
+
+
+async def test_every_event_arrives_once_by_id_and_in_order_though_the_receiver_is_away_and_a_worker_killed(
+    there: Receivers, server: Server, tmp_path: Path
 ) -> None:
-    calls = list[tuple[Mapping[str, str], bytes]]()  # of the CRM, the first of which fails
-
-    async def receive(request: web.Request) -> web.Response:
-        if request.path == "/crm":
-            calls.append((request.headers, await request.read()))
-        return web.Response(status=503 if request.path == "/crm" and len(calls) == 1 else 200)
-
-    async def is_everything_accepted() -> bool:
-        return len({headers["webhook-id"] for headers, _ in calls[1:]}) == len(CONTACTS) * len(ORDER)
-
+    given = {"url": there.url, "port": there.url.rpartition(":")[2]}
     destinations, outgoing = tmp_path / "destinations.yaml", tmp_path / "outgoing.yaml"
+    destinations.write_text(
+        "destinations:" + "".join(DESTINATION.format(name=name, **given) for name in ("shop", "crm"))
+    )
     outgoing.write_text("feed: true\nsubscriptions: {crm: {to: crm}}\n")
     variables = {
         **server.environ,
@@ -55,19 +79,38 @@ async def test_every_event_arrives_by_id_and_in_order_with_the_same_bytes_in_eac
         "SCENARIO_OUTGOING": str(outgoing),
         "SCENARIO_SECRET_CRM_KEY": SECRET,
     }
-    async with listening(receive) as url, opened(await server.connect(), tmp_path) as site:
-        there = [DESTINATION.format(name=name, url=url, port=url.rpartition(":")[2]) for name in ("shop", "crm")]
-        destinations.write_text("destinations:" + "".join(there))
+    async with opened(await server.connect(), tmp_path) as site:
+        service = OutgoingService(site.store)
         await publish(site.client, tmp_path, HELLO)
-        async with process(*WORKER, log=tmp_path / "log", environ=variables):
+        async with process(*WORKER, log=tmp_path / "log", environ=variables) as killed:
             for contact in CONTACTS:
                 await site.client.enter(entry("hello", contact, email=PLANTED))
+
+            async def is_everything_stored() -> bool:
+                if not await site.store.wanted_events():  # the worker has not started yet
+                    return False
+                stored = len((await service.feed(TERMINAL, None)).lines)
+                return stored == len(CONTACTS) * len(ORDER) and bool(there.calls)
+
+            await until(is_everything_stored, within=240)
+            killed.kill()
+            await killed.wait()
+        # As if the killed worker's lease had expired.
+        now = datetime.now(UTC) + timedelta(hours=1)
+        await site.store.lease("outgoing crm", "test", now=now, expires_at=now)
+        await site.store.give_up("outgoing crm", "test")
+        there.there.set()
+        async with process(*WORKER, log=tmp_path / "log", environ=variables):
+
+            async def is_everything_accepted() -> bool:
+                return len({headers["webhook-id"] for headers, _ in there.accepted}) == len(CONTACTS) * len(ORDER)
+
             await until(is_everything_accepted, within=240)
-        fed = (await OutgoingService(site.store).feed(TERMINAL, None)).lines
+        fed = (await service.feed(TERMINAL, None)).lines
     bodies: dict[str, bytes] = {}
     order: defaultdict[str, list[str]] = defaultdict(list)
-    for headers, body in calls[1:]:
-        Webhook(SECRET).verify(body, {name.lower(): value for name, value in headers.items()})
+    for headers, body in there.accepted:
+        Webhook(SECRET).verify(body, headers)
         assert PLANTED.encode() not in body
         if headers["webhook-id"] not in bodies:
             event: dict[str, Any] = json.loads(body)
@@ -75,4 +118,4 @@ async def test_every_event_arrives_by_id_and_in_order_with_the_same_bytes_in_eac
         assert bodies.setdefault(headers["webhook-id"], body) == body
     assert order == {f"hello/{contact}": ORDER for contact in CONTACTS}
     assert sorted(bodies.values()) == sorted(fed)
-    assert bodies[calls[0][0]["webhook-id"]] == calls[0][1]
+    assert all(bodies[headers["webhook-id"]] == body for headers, body in there.calls)
