@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Literal
 
 from gateway.errors import BadInput, NotFound
+from gateway.operations.request import check_record
 from gateway.service.caller import Caller
 from gateway.service.view import PageRequest, PageView, View
 from runtime.store import Store
@@ -201,12 +202,14 @@ class MembershipService:
         self, caller: Caller, audience: str, destination: str | None, *, operator: str | None, reason: str
     ) -> SyncedAudienceView:
         """Send a held audience and refused changes again. Raise BadInput if several destinations have one."""
+        who = caller.operator(operator)
+        check_record(who, reason)
         found = await self.find(caller, audience, destination)
         if len(found) > 1:
             names = ", ".join(one.destination for one in found)
             raise BadInput(f"several destinations have an audience '{audience}': name one of {names}")
         [one] = found
-        note = f"{caller.operator(operator)} has it sent again: {reason}"
+        note = f"{who} has it sent again: {reason}"
         await self._store.release_audience(one.destination, one.audience, note)
         [changed] = await self.find(caller, audience, one.destination)
         return changed

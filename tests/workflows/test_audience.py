@@ -31,6 +31,7 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
+from gateway.errors import BadOperation
 from gateway.service.batches import MembershipService
 from gateway.service.caller import TERMINAL
 from runtime.encryption.keyring import Keyring, KeyWrapping
@@ -209,6 +210,8 @@ async def test_an_audience_is_held_until_an_operator_retries_it(crm: Crm) -> Non
     assert await crm.store.unsynced_audiences() == []
     crm.receiver.behaviour = None
     service = MembershipService(crm.store)
+    with pytest.raises(BadOperation, match="the reason must have 1 to 500 characters"):
+        await service.retry(TERMINAL, "vip-buyers", None, operator="ann", reason=" ")
     retried = await service.retry(TERMINAL, "vip-buyers", None, operator="ann", reason="repaired")
     assert (retried.state, retried.trouble) == ("waiting", "ann (terminal) has it sent again: repaired")
     assert await crm.sync() == "synced"
