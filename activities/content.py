@@ -10,10 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from activities.interface import Delivery
-from scenario.model.document import load
-from scenario.model.scenario import Scenario
-from scenario.plan.compile import named_steps
-from scenario.plan.inputs import named_secrets, names_unsubscribing
+from scenario.model.scenario import Scenario, load
+from scenario.plan.compile import named_secrets, named_steps, names_unsubscribing
 from scenario.plan.plan import Plan, load_plan
 from scenario.steps.base import BaseStep
 

@@ -15,7 +15,7 @@ from scenario.entry.entry import journey_root
 from scenario.entry.objects import with_trigger
 from scenario.errors import EntryError, NotConfigured, TemplateError
 from scenario.model.scenario import Scenario
-from scenario.policies.addresses import scope_of
+from scenario.policies.order import scope_of
 from scenario.steps.delivery import DeliveryStep
 from scenario.steps.host import EvaluationRequest, EvaluationResult
 from scenario.steps.switch import case_met

@@ -42,7 +42,7 @@ from runtime.store import Attempt
 from runtime.store.versions import StoredVersion, Versions
 from scenario.check.check import check
 from scenario.http.urls import Access
-from scenario.model.document import document
+from scenario.model.scenario import document
 from scenario.plan.compile import compile_plan
 from tests.fakes import worker_context
 

@@ -31,7 +31,7 @@ from gateway.service.view import View
 from gateway.why.why import WhyView
 from runtime.settings import PREFIX, Settings
 from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
-from scenario.entry.json_schema import schema as entry_schema
+from scenario.model.json_schema import entry_schema
 from scenario.model.json_schema import schema as scenario_schema
 from scenario.policies.policies import schema as policies_schema
 

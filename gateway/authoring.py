@@ -35,7 +35,7 @@ from runtime.errors import SetupError
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded, answer_requests
 from runtime.watched_file import read_policies
 from scenario.errors import EntryError, ScenarioError
-from scenario.model.document import document
+from scenario.model.scenario import document
 from scenario.policies.policies import Policies
 from scenario.source.findings import Finding
 

@@ -15,9 +15,9 @@ from scenario.check.check import MAX_TEXT, CheckedScenario, check
 from scenario.errors import ScenarioError
 from scenario.http.destinations import KnownDestinations
 from scenario.model import scenario
-from scenario.model.document import digest, document, load
+from scenario.model.scenario import digest, document, load
 from scenario.plan.compile import compile_plan
-from scenario.plan.difference import VersionDifference, difference
+from scenario.plan.migration import VersionDifference, difference
 from scenario.plan.plan import dump_plan
 from scenario.policies.hours import QuietHours
 from scenario.source.findings import Finding

@@ -38,10 +38,10 @@ from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import Attempt, Store, StoreError
 from scenario.errors import BadRecipient, NotConfigured
-from scenario.policies.addresses import channels, spelled
 from scenario.policies.order import Rules, rules_of, stopped
 from scenario.policies.policies import Policies
 from scenario.steps.delivery import DeliveryStep, Send
+from scenario.steps.registry import channels, spelled
 
 logger = logging.getLogger("gateway")
 

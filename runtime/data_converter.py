@@ -23,7 +23,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from typing_extensions import override
 
 from runtime.errors import SettingsError
-from scenario.entry.plain_json import unread
+from scenario.entry.entry import unread
 
 ENCODING: Final = b"binary/encrypted"  # metadata `encoding` of an encrypted payload, as in Temporal's samples
 KEY_ID: Final = "encryption-key-id"  # metadata with the name of its key

@@ -37,7 +37,7 @@ from uuid import UUID
 from runtime.derived_keys import ExpiredToken, SealedToken, derive_keys, suppression_keys
 from runtime.errors import SettingsError
 from runtime.settings import Settings, parse_key
-from scenario.policies.addresses import spelled
+from scenario.steps.registry import spelled
 
 CALLBACK_LIFE: Final = timedelta(days=30)  # lifetime of a token, counted from the delivery's own time
 

@@ -1,15 +1,5 @@
 """The exceptions of the scenario language.
 
-    ScenarioError
-    ├── DurationError      a malformed duration
-    ├── EntryError         an entry, contact or trigger that cannot be accepted
-    ├── TemplateError      a template that cannot be parsed or rendered
-    │   ├── LimitExceeded    a template that exceeds a limit
-    │   └── MissingVariable  a template that needs a missing value
-    ├── BadRecipient       an unusable address or number of a contact
-    ├── NotConfigured      a delivery that needs a missing setting
-    └── Aborted            no mistake: ``{% abort 'reason' %}``, or no recipient
-
 Each message is one sentence for authors of scenarios. It never quotes a contact's data, because messages end up in
 logs, in Temporal's history and in its UI.
 """

@@ -65,19 +65,13 @@ def faults_of(schema: Mapping[str, Any]) -> list[Flaw]:
     if size > MAX_SCHEMA:
         return [_flaw((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
     faults = list(dict.fromkeys((*_malformed(schema), *_unusable(schema))))
-    if not any(fault.severity == "error" for fault in faults):
-        faults += _tiring(schema)
-    return faults
-
-
-def _tiring(schema: Mapping[str, Any]) -> Iterator[Flaw]:
-    """Yield schemas that are valid and take too long, or forever."""
+    if any(fault.severity == "error" for fault in faults):
+        return faults
     looks = Whole(schema).most_looks()
     if looks is None:
-        yield _flaw((), "the schema refers to itself without end")
-    elif looks > MAX_LOOKS:
-        message = f"more than {MAX_LOOKS:,} schemas look at one value, by references to references: leave out some"
-        yield _flaw((), message)
+        return [*faults, _flaw((), "the schema refers to itself without end")]
+    message = f"more than {MAX_LOOKS:,} schemas look at one value, by references to references: leave out some"
+    return faults if looks <= MAX_LOOKS else [*faults, _flaw((), message)]
 
 
 def _malformed(schema: Mapping[str, Any]) -> Iterator[Flaw]:
@@ -113,17 +107,15 @@ def _unusable(schema: Mapping[str, Any]) -> Iterator[Flaw]:
             place = (*path, key)
             if key in REFERENCES and isinstance(value, str):
                 if not value.startswith("#"):
-                    yield _flaw(
-                        place, f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
-                    )
+                    message = f"'{clip(value)}' is elsewhere, and nothing is fetched: write it under '$defs' here"
+                    yield _flaw(place, message)
                 elif whole.find(value) is None:
                     yield _flaw(place, f"'{clip(value)}' leads nowhere in this schema")
             elif key == "$id" and path:
                 yield _flaw(place, "'$id' stands at the top of a schema only")
             elif key == "patternProperties":
-                yield _flaw(
-                    place, "'patternProperties' is not known here: use 'additionalProperties' for names that vary"
-                )
+                message = "'patternProperties' is not known here: use 'additionalProperties' for names that vary"
+                yield _flaw(place, message)
             elif key in UNCHECKED:
                 yield _flaw(place, f"'{key}' is not looked at: any value passes here", "warning")
             elif key not in _keywords() and (meant := _meant(key)):
@@ -172,10 +164,8 @@ class Whole:
         """Return the maximum number of schemas that apply to one value, without those for its parts.
 
         A part counts as often as references lead to it, and is computed once. Thirty definitions with two references
-        each to the next apply two billion times.
-
-        Returns:
-            The number, or None if a part refers to itself without end (JSON Schema Core 2020-12, §9.4.1).
+        each to the next apply two billion times. None: a part refers to itself without end (JSON Schema Core 2020-12,
+        §9.4.1).
         """
         looks: dict[int, int] = {}
         for _, part in parts(self._schema):
@@ -248,13 +238,10 @@ def _below(part: Any, key: str) -> Any:
 
 
 def tree_of_schema(schema: Mapping[str, Any] | None) -> Tree:
-    """Return the shape of values that a schema accepts, for the linter.
+    """Return the shape of values that a schema, right or wrong, accepts, for the linter. None accepts any value.
 
     An object has the listed properties only, although JSON Schema accepts others, because an author who lists them
     means these. `additionalProperties` allows more.
-
-    Args:
-        schema: A schema, right or wrong, or None for any value.
     """
     return _tree(schema, Whole(schema), 0)
 

@@ -30,17 +30,10 @@ LONGEST = timedelta(days=3660)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return a duration.
+    """Return the exact length of a duration; a day is 24 hours. `shift` handles calendar days.
 
-    Args:
-        text: ``90s 15m 2h 3d 2w``, combined (``1h30m``), or ISO 8601 weeks, days, hours, minutes and seconds; a leading
-            ``-`` or ``+`` makes it an offset.
-
-    Returns:
-        The exact length; a day is 24 hours. `shift` handles calendar days.
-
-    Raises:
-        DurationError: The text is malformed or longer than `LONGEST`.
+    The text is ``90s 15m 2h 3d 2w``, combined (``1h30m``), or ISO 8601 weeks, days, hours, minutes and seconds; a
+    leading ``-`` or ``+`` makes it an offset. Raise DurationError if it is malformed or longer than `LONGEST`.
     """
     text = text.strip()
     if found := _SHORT.fullmatch(text):
@@ -165,11 +158,7 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
             thirteen are milliseconds.
         zone: The zone of a text without an offset.
 
-    Returns:
-        A time in `zone` or with the text's own offset, or None for no date.
-
-    Raises:
-        EntryError: The text is not a date.
+    Return a time in `zone` or with the text's own offset, or None for no date. Raise EntryError if it is not a date.
     """
     text = text.strip()
     if _NO_DATE.fullmatch(text):

@@ -14,7 +14,7 @@ from typing import Any, Final
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from scenario.check.templates import Template, templates
-from scenario.model.outline import outline
+from scenario.model.scenario import outline
 from scenario.source.source import Source, written
 from scenario.source.yaml import compose
 from scenario.type_guards import Path, is_mapping, walk, with_value

@@ -21,7 +21,7 @@ from typing_extensions import TypeIs
 
 from activities.background import BLAST, LINES, CampaignChunk
 from activities.interface import CAMPAIGNS, priority_of
-from scenario.entry.plain_json import read_form, reader_of
+from scenario.entry.entry import read_form, reader_of
 from scenario.errors import ScenarioError
 from scenario.type_guards import mapping_or_empty
 from workflows.primitives import AGAIN, bad_argument, execute_plain, operator_of, reason_of, refusal, wait

@@ -32,7 +32,7 @@ from activities.interface import (
     Sent,
     priority_of,
 )
-from scenario.plan.inputs import pick
+from scenario.plan.compile import pick
 from scenario.steps.delivery import Send
 from scenario.steps.host import Delivered, Failed, NotBefore
 from workflows.delivery_result import failure_in, read_sent, unsent

@@ -15,7 +15,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError
 
 from activities.interface import OPERATORS
-from scenario.entry.plain_json import read_form, reader_of
+from scenario.entry.entry import read_form, reader_of
 from scenario.errors import ScenarioError
 from workflows.primitives import bad_argument, execute_plain, operator_of, reason_of
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from activities.interface import CompletedStep, HeldJourney
-from scenario.entry.plain_json import read_form, reader_of
+from scenario.entry.entry import read_form, reader_of
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory, StepRecord
 from scenario.steps.registry import read_row

@@ -20,7 +20,7 @@ from activities.webhook.destinations.form import AudiencesForm
 from activities.webhook.presets import PlatformRequest
 from scenario.errors import Aborted, NotConfigured
 from scenario.http.destinations import disowned, without_audiences
-from scenario.liquid.filters.encodings import audience_email, audience_phone
+from scenario.liquid.filters.texts import audience_email, audience_phone
 from scenario.model.batch import ItemResults, UnreadableResultsError
 from scenario.steps.audience import AudienceOperation
 from scenario.type_guards import list_or_empty, mapping_or_empty, walk

@@ -22,7 +22,7 @@ from activities.evaluation import answer
 from activities.failures import SENDING, Failure, FailureKind, failed_by, failure_of
 from activities.interface import DelayReport, Delivery
 from runtime.store import Passage
-from scenario.plan.inputs import pick
+from scenario.plan.compile import pick
 from scenario.plan.plan import Plan
 from scenario.steps.delivery import Send, delivery_id
 from scenario.steps.host import (

@@ -38,7 +38,7 @@ from activities.webhook.http.exchange import sent_headers
 from activities.webhook.outcome import of_response
 from activities.webhook.rendering import render, with_headers
 from scenario.http.urls import Access, UrlError, parse
-from scenario.plan.inputs import named_secrets
+from scenario.plan.compile import named_secrets
 from scenario.steps.base import Row
 from scenario.steps.delivery import Send
 from scenario.steps.webhook import Webhook

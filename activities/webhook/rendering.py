@@ -15,7 +15,7 @@ from activities.webhook.http.exchange import authored
 from activities.webhook.route import Route, Routes
 from scenario import liquid
 from scenario.errors import MissingVariable, TemplateError
-from scenario.http.destinations import denied, disowned
+from scenario.http.destinations import denied_secret, disowned
 from scenario.liquid.engine.limits import room_for
 from scenario.model.batch import CONTACTS, batch_data, item_of
 from scenario.model.parts import File
@@ -147,7 +147,7 @@ def prepare_request(
     # Only what this step names: a template that could be made to show more would have nothing more to show.
     granted = routes.granted(step.to)
     if named is not None and granted is not None and (refused := named - granted):
-        raise CredentialsError(denied(min(refused), step.to))
+        raise CredentialsError(denied_secret(min(refused), step.to))
     wanted = named if named is not None else frozenset(secrets) if granted is None else granted
     seen = {name: value for name in wanted if (value := secrets.get(name))}  # an empty one is not set
     try:

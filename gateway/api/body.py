@@ -22,7 +22,7 @@ from gateway.api.problem import CURSOR, Problem, problem_at
 from gateway.client import Services
 from gateway.service.authoring import AuthoringService, ContentService
 from gateway.service.view import PageRequest
-from scenario.model.scalars import NAME
+from scenario.model.parts import NAME
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 
 WRITING: Final = frozenset({"POST", "PUT", "PATCH"})  # methods with a body

@@ -20,7 +20,7 @@ from gateway.service.events import ChangeView, EventView
 from gateway.service.view import Moment, PageView
 from gateway.why.why import WhyView
 from scenario.entry.values import as_id
-from scenario.model.scalars import EventName
+from scenario.model.parts import EventName
 
 router = APIRouter(tags=["events"])
 Id = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(as_id)]

@@ -26,7 +26,7 @@ from gateway import errors
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
-from scenario.model.scalars import EVENT, NAME
+from scenario.model.parts import EVENT, NAME
 from scenario.validation import flaws
 
 logger = logging.getLogger(__name__)

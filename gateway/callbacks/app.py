@@ -57,8 +57,8 @@ from runtime.public_links import CallbackClaim, Callbacks, ReturnPaths, Unsubscr
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import unless_gone
-from scenario.entry.plain_json import unread
-from scenario.model.scalars import EventName
+from scenario.entry.entry import unread
+from scenario.model.parts import EventName
 from scenario.source.findings import listed
 
 logger = logging.getLogger(__name__)

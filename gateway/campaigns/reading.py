@@ -26,7 +26,7 @@ from gateway.campaigns.survey import AudienceEntry, Survey, Surveyor
 from gateway.errors import BadInput
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded, answer_requests
 from scenario.errors import ScenarioError
-from scenario.model.document import load
+from scenario.model.scenario import load
 
 _BEGIN, _FEED, _MORE, _LINES, _SURVEY, _REFUSED = b"b", b"f", b"m", b"l", b"s", b"-"
 _TOGETHER: Final = 200  # lines of an answer

@@ -17,9 +17,8 @@ from gateway.campaigns.audience_file import AudienceFile, AudienceLine
 from gateway.errors import BadInput
 from gateway.service.view import View
 from scenario.entry.admission import EntryRefused, check_trigger, entry_data
-from scenario.entry.entry import journey_id, parse_entry
+from scenario.entry.entry import journey_id, parse_entry, plain_entry
 from scenario.entry.objects import ALIASES, DATA, Contact
-from scenario.entry.plain_json import plain_entry
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
 from scenario.plan.plan import GearName

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, Field, Tag, create_model, model_validator
 
 from scenario.model.json_schema import DIALECT, tidied
-from scenario.model.parts import Model, optional, written_as
-from scenario.model.scalars import Duration, EventName, StepId
+from scenario.model.parts import Duration, EventName, Model, StepId, optional, written_as
 from scenario.steps.registry import KINDS
 from scenario.time import ENTRY_YEARS
 

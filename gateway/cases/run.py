@@ -27,11 +27,11 @@ from scenario.entry.admission import EntryRefused, check_rules, check_trigger, e
 from scenario.entry.entry import journey_id, parse_entry
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.batch import BatchCall, value_at_path
-from scenario.policies import addresses
 from scenario.policies.suppression import Suppression
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import DeliveryStep, Send
 from scenario.steps.host import Delivered, Event, Failed, NotBefore
+from scenario.steps.registry import sources
 from scenario.steps.webhook import Webhook
 from scenario.time import later, zone_of
 from scenario.words import PROVIDER_EVENTS
@@ -159,7 +159,7 @@ class _CaseRunner:
         suppressions = [
             Suppression(channel, "", known, start)
             for channel, source in case.suppressed.items()
-            for known in addresses.sources(channel)
+            for known in sources(channel)
             if known == source
         ]
         places: list[PlaceClaim] = []

@@ -7,7 +7,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
 from shutil import copymode
 from time import perf_counter
@@ -35,12 +34,12 @@ if TYPE_CHECKING:
     from scenario.source.findings import Finding
 
 FilesArgument = Annotated[list[Path], argument("FILE...", "scenario files, in YAML")]
-_SCHEMAS: Final = {  # the modules with a function `schema`, by the kind of file that it describes
-    "scenario": "scenario.model.json_schema",
-    "entry": "scenario.entry.json_schema",
-    "destinations": "activities.webhook.destinations.form",
-    "cases": "gateway.cases.model",
-    "policies": "scenario.policies.policies",
+_SCHEMAS: Final = {  # the functions that make schemas, by the kind of file
+    "scenario": "scenario.model.json_schema:schema",
+    "entry": "scenario.model.json_schema:entry_schema",
+    "destinations": "activities.webhook.destinations.form:schema",
+    "cases": "gateway.cases.model:schema",
+    "policies": "scenario.policies.policies:schema",
 }
 SchemaArgument = Annotated[
     Literal["scenario", "entry", "destinations", "cases", "policies"],
@@ -62,14 +61,14 @@ def check(
     same names. The exit status is 1 if there is an error. Warnings do not change it.
     """
     from gateway.cases.file import DefaultFiles, read
-    from gateway.publishing import check_file
+    from gateway.publishing import CASES, check_file
 
     known, quiet = known_in(destinations), policies_in(policies).quiet_hours
     findings: list[Finding] = []
     unread: list[BadInput] = []
     for path in files:
         try:
-            if _holds_cases(path):
+            if path.name.endswith(CASES):
                 findings += read(path, DefaultFiles(destinations, policies))[1]
             else:
                 findings += check_file(path, known, quiet).findings
@@ -89,7 +88,9 @@ def check(
 
 def schema(of: SchemaArgument = "scenario") -> None:
     """Print a JSON Schema, for editors: of scenarios, entries, destinations.yaml, policies.yaml or case files."""
-    dump(import_module(_SCHEMAS[of]).schema())
+    from pkgutil import resolve_name
+
+    dump(resolve_name(_SCHEMAS[of])())
 
 
 def sample(file: FileArgument, destinations: DestinationsOption = None) -> None:
@@ -128,9 +129,9 @@ def publish(
     Standard error gets the differences from the previous version, and what happens to the running journeys of earlier
     versions: 'scenario migrate' moves them to this one.
     """
-    from gateway.publishing import check_file, publish_checked
+    from gateway.publishing import CASES, check_file, publish_checked
 
-    files = [path for path in files if not _holds_cases(path)]
+    files = [path for path in files if not path.name.endswith(CASES)]
     if not files:
         raise BadInput("these files hold no scenario: 'scenario test' runs cases, which are not published")
     known, quiet = known_in(destinations), policies_in(policies).quiet_hours
@@ -159,12 +160,6 @@ def publish(
     asyncio.run(store_all())
 
 
-def _holds_cases(path: Path) -> bool:
-    from gateway.publishing import CASES
-
-    return path.name.endswith(CASES)
-
-
 def _tell_published(published: Publication) -> None:
     """Print the differences from the previous version, and what happens to running journeys."""
     name = published.scenario
@@ -188,19 +183,14 @@ def _tell_published(published: Publication) -> None:
 
 def _list_findings(findings: Iterable[Finding], *, err: bool = False) -> None:
     stream = sys.stderr if err else sys.stdout
-    for finding in findings:
+    for one in findings:
         if stream.isatty():
-            _print_finding(finding, err=err)
+            from rich.text import Text
+
+            place, what = text(f"{one.file}:{one.line}:{one.column}: ", "bold"), styled(one.severity)
+            print_line(console(err=err), Text.assemble(place, what, text(f" {one.code}: ", "dim"), text(one.message)))
         else:
-            (note if err else say)(str(finding))
-
-
-def _print_finding(finding: Finding, *, err: bool) -> None:
-    from rich.text import Text
-
-    place = text(f"{finding.file}:{finding.line}:{finding.column}: ", "bold")
-    what = styled(finding.severity)
-    print_line(console(err=err), Text.assemble(place, what, text(f" {finding.code}: ", "dim"), text(finding.message)))
+            (note if err else say)(str(one))
 
 
 def _has_error(findings: Iterable[Finding]) -> bool:
@@ -230,7 +220,11 @@ def draw(
     """
     from gateway.map import outline
     from gateway.map.map import ScenarioMap
-    from scenario.plan.difference import difference
+    from gateway.service.scenarios import ScenarioService
+    from scenario.plan.migration import difference
+
+    def opened(name: str, number: int | None) -> LoadedVersion:
+        return session.ask_store(lambda store: ScenarioService(store).opened(TERMINAL, name, number))
 
     path = Path(what)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1 or path.exists():
@@ -241,19 +235,13 @@ def draw(
         name, at, number = what.partition("@")
         if at and not (number.isascii() and number.isdecimal()):
             raise BadInput(f"'{what}' is neither a file nor a version: write post-purchase.yaml or post-purchase@3")
-        made = _published_version(name, int(number) if at else None)
+        made = opened(name, int(number) if at else None)
         title, plan = f"{name}@{made.version}", made.table
-    earlier = None if since is None else _published_version(name, since).scenario
+    earlier = None if since is None else opened(name, since).scenario
     changes = outline.since(difference(earlier, made.scenario)) if earlier else outline.Overlay()
     drawn = ScenarioMap(plan, title, made.scenario.trigger, changes)
     with writing(output or Path(STDIN)) as file:
         file.write(drawn.svg(standalone=True) if form == "svg" else drawn.mermaid())
-
-
-def _published_version(name: str, number: int | None) -> LoadedVersion:
-    from gateway.service.scenarios import ScenarioService
-
-    return session.ask_store(lambda store: ScenarioService(store).opened(TERMINAL, name, number))
 
 
 def cases(

@@ -110,9 +110,13 @@ def start(
         raise typer.BadParameter("a rate is a number of lines and a unit: write 200/s, 600/m or 1000/h")
     if local and at is None:
         raise typer.BadParameter("--local needs --at, such as --at 2026-11-27T09:00")
+    try:  # a local start is a contact's own time
+        begins = None if at is None else datetime.fromisoformat(at) if local else moment(at)
+    except ValueError:
+        raise typer.BadParameter(f"'{at}' is no date and time: write such as 2026-11-27T09:00") from None
     asks = not yes and sys.stdin.isatty()
     given: dict[str, Any] = {
-        "local_start" if local else "starts_at": None if at is None else _start_of(at, local),
+        "local_start" if local else "starts_at": begins,
         "rate": speed,
         "encoding": encoding,
         "accept": accept,
@@ -124,16 +128,6 @@ def start(
     output(view, form, _show, like_api=True)
     if view.state == "failed" or (asks and view.state == "stopped"):
         raise typer.Exit(1)
-
-
-def _start_of(text: str, local: bool) -> datetime:
-    """Return the time of a start, which for a local one is a contact's own."""
-    if not local:
-        return moment(text)
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"'{text}' is no date and time: write such as 2026-11-27T09:00") from None
 
 
 async def _start(

@@ -176,12 +176,11 @@ def _keys(found: Destination, secrets: Mapping[str, str]) -> dict[str, str]:
         elif not value:
             states[signer.key] = "missing"
         else:
+            states[signer.key] = f"live until {signer.until.isoformat()}" if signer.until else "live"
             try:
                 Key.parse(value)
             except SigningKeyError:
                 states[signer.key] = "malformed"
-            else:
-                states[signer.key] = f"live until {signer.until.isoformat()}" if signer.until else "live"
     return states
 
 

@@ -70,7 +70,7 @@ def attempts(found: Sequence[AttemptView], *, named: bool) -> None:
             line = " ".join((item.response or "").split())
             short = line if len(line) <= _SHORT_EXCERPT else f"{line[: _SHORT_EXCERPT - 1]}…"
             responses.add(text(item.delivery_id, "dim"), number, text(item.trace_id, "dim"), short)
-    rows.show()
+    rows.show("no deliveries on record")
     if responses:
         console().print()
         responses.show()

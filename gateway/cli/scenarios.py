@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from gateway.operations.migration import MigrationForecast
     from gateway.service.results import Arm, Comparison, ResultsView
     from gateway.service.scenarios import VersionView
-    from gateway.service.stats import StatsView, StepStats, TrendsView, VersionStats
+    from gateway.service.stats import StatsView, StepStats, TrendsView
 
 _ScenarioArgument = Annotated[str, argument("SCENARIO", "the scenario's name")]
 _OneArgument = Annotated[str | None, argument("[SCENARIO]", "list all versions of this scenario")]
@@ -51,10 +51,8 @@ def versions(scenario: _OneArgument = None, form: FormatOption = "text") -> None
     found = session.ask_store(lambda store: ScenarioService(store).versions(TERMINAL, scenario))
     if form == "json":
         dump([_version_as_json(item) for item in found])
-    elif found:
-        _show_versions(found)
     else:
-        note("nothing is published")
+        _show_versions(found)
 
 
 def close(scenario: _ScenarioArgument, reason: _WhyOption = None, operator: OperatorOption = None) -> None:
@@ -88,7 +86,7 @@ def _show_versions(found: list[VersionView]) -> None:
             state = styled("refused", f"closed since {local(closed.at)} by {closed.by}{why}")
         name = f"{item.scenario}@{item.version}"
         rows.add(name, local(item.published_at), item.published_by, item.journeys, item.under_way, state)
-    rows.show()
+    rows.show("nothing is published")
 
 
 def _version_as_json(item: VersionView) -> dict[str, Any]:
@@ -159,7 +157,12 @@ def migrate(name: NameArgument, move: _MigrationOptions, sending: BatchOptions) 
     found = session.ask(lambda client: client.forecast_migration(name, **wanted))
     more["version"] = found.to
     if sending.dry_run:
-        _show_forecast(found, sending)
+        if sending.json:
+            dump(found)
+        else:
+            _write_forecast(found, say)
+        would = f"{count(len(found.fitting), 'journey')} would continue in {found.scenario}@{found.to}"
+        note(f"scenario: {would}, {found.left_out:,} not: nothing was done")
         raise typer.Exit(0 if found.fitting and not found.left_out else 1)
     request = OperationCommand(Operation.MIGRATE, move.recorded(f"{found.scenario}@{found.to}"), sending, more)
     raise typer.Exit(_migrate_all(request, found, move.at))
@@ -200,15 +203,6 @@ def _write_forecast(found: MigrationForecast, write: Any) -> None:
         for one in found.standing:
             if one.version == number:
                 write(f"  {one}")
-
-
-def _show_forecast(found: MigrationForecast, sending: BatchOptions) -> None:
-    if sending.json:
-        dump(found)
-    else:
-        _write_forecast(found, say)
-    fitting = count(len(found.fitting), "journey")
-    note(f"scenario: {fitting} would continue in {found.scenario}@{found.to}, {found.left_out:,} not: nothing was done")
 
 
 _CountedArgument = Annotated[str, argument("NAME", "the scenario's name")]
@@ -277,7 +271,13 @@ def _show_stats(found: StatsView) -> None:
         people += f"; ended: {ended}" if ended else ""
         print_prose(page, text(people))
         page.print()
-        _show_steps(item)
+        numbers = ("waiting", "held", "passed", "last day")
+        rows = Table("step", *numbers, "in detail", right=numbers, prose=("in detail",))
+        for step in item.steps:
+            now = ("?", "?") if step.now is None else (_number(step.now.waiting), _number(step.now.held))
+            passed = (_number(sum(counts.values())) for counts in (step.passed, step.passed_lately))
+            rows.add(text(step.id, "bold"), *now, *passed, "; ".join(_details(step)))
+        rows.show()
         page.print()
     if found.trouble:
         print_prose(page, styled("warning", f"warning: {found.trouble}"))
@@ -310,16 +310,6 @@ def _show_trends(found: TrendsView) -> None:
     if found.attempts_since > found.since:
         print_prose(page, styled("warning", f"warning: attempts are counted from {found.attempts_since} only"))
     print_prose(page, text(_TRENDS_LEGEND, "dim"))
-
-
-def _show_steps(version: VersionStats) -> None:
-    numbers = ("waiting", "held", "passed", "last day")
-    rows = Table("step", *numbers, "in detail", right=numbers, prose=("in detail",))
-    for step in version.steps:
-        now = ("?", "?") if step.now is None else (_number(step.now.waiting), _number(step.now.held))
-        passed = (_number(sum(counts.values())) for counts in (step.passed, step.passed_lately))
-        rows.add(text(step.id, "bold"), *now, *passed, "; ".join(_details(step)))
-    rows.show()
 
 
 def _details(step: StepStats) -> Iterator[str]:

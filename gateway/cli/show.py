@@ -139,12 +139,7 @@ def deliveries(
         "limit": limit,
     }
     found = session.ask_store(lambda store: recorded_attempts(store, TERMINAL, workflow_id=journey, **wanted))
-    if form == "json":
-        dump(found)
-    elif found:
-        journey_text.attempts(found, named=journey is None)
-    else:
-        note("no deliveries on record")
+    output(found, form, lambda found: journey_text.attempts(found, named=journey is None))
 
 
 def _show_rendered(journey: str, step: str, form: Format, destinations: Path | None) -> None:
@@ -195,9 +190,8 @@ def _show_overview(seen: OverviewView) -> None:
         say(f"held: {count(held.journeys, 'journey')}, cause {held.cause or 'other'}")
     for one in seen.retrying or ():
         what = "left alone" if one.paused else "retrying"
-        line = (
-            f"{what}: {count(one.deliveries, 'delivery', 'deliveries')} to {one.destination}, since {local(one.since)}"
-        )
+        many = count(one.deliveries, "delivery", "deliveries")
+        line = f"{what}: {many} to {one.destination}, since {local(one.since)}"
         say(f"{line}: {one.why}" if one.why else line)
     for queue in seen.missing_workers or ():
         say(f"no worker: queue {queue.queue}, {count(queue.tasks, 'task')} waiting")

@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from gateway.terminal import plain
-from scenario.plan.difference import VersionDifference
+from scenario.plan.migration import VersionDifference
 from scenario.plan.plan import Plan
 from scenario.steps.base import Role, Row
 from scenario.time import format_duration
@@ -141,10 +141,7 @@ def outline(plan: Plan) -> Outline:
     reader = _OutlineReader(plan.steps)
     course = reader.block(plan.start, None)
     aside = tuple(reader.block(name, None) for name in plan.steps if name not in reader.seen)
-    notes: list[str] = []
-    for rule in plan.exit:
-        condition = f" if {rule.condition}" if rule.condition else ""
-        notes.append(f"leaves on {rule.event}{condition}")
+    notes = [f"leaves on {rule.event}{f' if {rule.condition}' if rule.condition else ''}" for rule in plan.exit]
     if plan.goal is not None:
         notes.append(f"goal: {plan.goal.event} within {format_duration(timedelta(seconds=plan.goal.within))}")
     return Outline(course, aside, tuple(map(_line, notes)))

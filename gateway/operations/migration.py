@@ -18,9 +18,8 @@ from gateway.service.listing import JourneyLists, JourneySummary, listed
 from gateway.service.view import View
 from runtime.store import Store, StoredVersion
 from scenario.errors import ScenarioError
-from scenario.model.document import load
-from scenario.plan.difference import VersionDifference, difference
-from scenario.plan.migration import fate
+from scenario.model.scenario import load
+from scenario.plan.migration import VersionDifference, difference, fate
 from scenario.plan.plan import Plan, load_plan
 from scenario.source.findings import near
 from scenario.words import JourneyState

@@ -14,7 +14,6 @@ from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
 from gateway.errors import NotFound
 from gateway.operations.request import RetryPolicyChange
-from gateway.pages.chart import ChartGroup
 from gateway.pages.operations import LABELS, operation_link, value_words
 from gateway.pages.page import (
     Form,
@@ -30,6 +29,7 @@ from gateway.pages.page import (
     shows,
 )
 from gateway.pages.rendering import link
+from gateway.pages.scenarios import ChartGroup
 from gateway.service.batches import SyncedAudienceView
 from gateway.service.destinations import PendingDelivery
 from gateway.service.index import JourneyFilter
@@ -149,10 +149,8 @@ async def _show_subscription(page: Page) -> Response:
 
 
 async def _confirm_on_subscription(page: Page) -> Response:
-    operation, found = (
-        _subscription_operation(page),
-        await page.use.outgoing.show(page.caller, page.request.path_params["name"]),
-    )
+    operation = _subscription_operation(page)
+    found = await page.use.outgoing.show(page.caller, page.request.path_params["name"])
     ids = {*(page.request.query_params if page.form is None else page.form).getlist("event")}
     return page.render(
         "subscription_operation.html",
@@ -197,7 +195,11 @@ def _to_audience(audience: SyncedAudienceView) -> str:
 
 
 async def _show_audience(page: Page) -> Response:
-    audience = await _audience(page)
+    name, destination = page.asked("audience"), page.asked("destination")
+    try:
+        audience = (await page.use.memberships.find(page.caller, name or "", destination or ""))[0]
+    except NotFound:
+        raise Problem("not-found", "no contact was ever added to this audience here") from None
     refused = page.asked("changes") == "refused"
     found = await page.use.memberships.changes(
         page.caller, audience.audience, audience.destination, page.range, refused=refused
@@ -219,15 +221,6 @@ async def _retry_audience(page: Page, form: Form) -> Response:
         page.caller, form.get("audience", ""), form.get("destination", ""), operator=None, reason=reason
     )
     return go_to(f"{_to_audience(audience)}&done=retry")
-
-
-async def _audience(page: Page) -> SyncedAudienceView:
-    name, destination = page.asked("audience"), page.asked("destination")
-    try:
-        found = await page.use.memberships.find(page.caller, name or "", destination or "")
-    except NotFound:
-        raise Problem("not-found", "no contact was ever added to this audience here") from None
-    return found[0]
 
 
 _OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)

@@ -48,7 +48,6 @@ _SORTS: Final[Mapping[JourneySort, str]] = {  # orders in the form
     "-ended": "End, newest first",
     "ended": "End, oldest first",
 }
-_SORTS_BY_WORD: Final[Mapping[str, JourneySort]] = {word: word for word in _SORTS}
 
 
 async def _list_journeys(page: Page) -> Response:
@@ -74,9 +73,6 @@ async def _list_journeys(page: Page) -> Response:
 
 async def _find_journeys(page: Page, asked: dict[str, str | None]) -> PageView[JourneySummary]:
     scenario, state = asked["scenario"], asked["state"]
-    sort = _SORTS_BY_WORD.get(asked["sort"] or "-started")
-    if sort is None:
-        raise at_field("sort", "there is no such order: choose one of the list")
     wanted = JourneyFilter(
         scenario=scenario,
         version=version_in(page.given),
@@ -91,7 +87,7 @@ async def _find_journeys(page: Page, asked: dict[str, str | None]) -> PageView[J
         page.range,
         running=True if state == _RUNNING else None,
         until=moment_in(page.given, "until"),
-        sort=sort,
+        sort=page.choice("sort", _SORTS) or "-started",
     )
 
 
@@ -117,12 +113,14 @@ async def _show_journey(page: Page) -> Response:
     journey = page.request.path_params["journey"]
     seen = await page.use.journeys.show(page.caller, journey, page.asked("run"))
     view = JourneyView.of(seen)
+    namespace: str | None = page.request.app.state.namespace_ui
+    in_temporal = f"{namespace}/workflows/{quote(view.id, safe='')}/{quote(view.run_id, safe='')}/history"
     return page.render(
         "journey.html",
         journey=view,
         zone=zone_of((seen.progress or {}).get("zone"), seen.plan.zone if seen.plan else None),
         operations=_operations(view) if view.status == "running" else (),
-        temporal=_in_temporal(page, view),
+        temporal=None if namespace is None or view.status in ("forgotten", "inline") else in_temporal,
         done=_DONE.get(page.asked("done") or ""),
     )
 
@@ -158,14 +156,6 @@ def _operations(view: JourneyView) -> list[str]:
         found.append("send_now")
     found += ["skip"] if now is not None else []
     return [*found, "resume" if view.paused else "pause", "leave"]
-
-
-def _in_temporal(page: Page, view: JourneyView) -> str | None:
-    """Return the journey's page in Temporal's UI, or None if it is unknown or no longer exists."""
-    namespace: str | None = page.request.app.state.namespace_ui
-    if namespace is None or view.status in ("forgotten", "inline"):
-        return None
-    return f"{namespace}/workflows/{quote(view.id, safe='')}/{quote(view.run_id, safe='')}/history"
 
 
 LOOKED_BACK: Final = timedelta(days=7)  # the period searched by default, if no filter has an index

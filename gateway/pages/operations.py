@@ -107,14 +107,8 @@ async def _show_overview(page: Page) -> Response:
 
 
 _NAMED: Final = 3  # events
+_VERBS: Final = (*Operation, *OutgoingOperation)
 _OUTCOMES: Final[tuple[ItemOutcome, ...]] = get_args(ItemOutcome)
-
-
-def _verb(word: str) -> Operation | OutgoingOperation:
-    try:
-        return Operation(word)
-    except ValueError:
-        return OutgoingOperation(word)
 
 
 async def _list_operations(page: Page) -> Response:
@@ -125,7 +119,7 @@ async def _list_operations(page: Page) -> Response:
             page.caller,
             page.range,
             scenario=asked["scenario"],
-            operation=field(page.given, "operation", _verb, "there is no such operation: choose one of the list"),
+            operation=page.choice("operation", _VERBS),
             operator=asked["operator"],
             destination=asked["destination"],
             since=moment_in(page.given, "since"),
@@ -136,7 +130,7 @@ async def _list_operations(page: Page) -> Response:
         operations=found.items,
         asked=asked,
         filtered=any(asked.values()),
-        verbs={verb: operation(verb) for verb in (*Operation, *OutgoingOperation)},
+        verbs={verb: operation(verb) for verb in _VERBS},
         names=await page.use.scenarios.names(page.caller),
         older=page.following(found.next),
         which=which,
@@ -240,15 +234,10 @@ async def _operation(page: Page) -> OperationView:
 
 def _rest(view: OperationView) -> str | None:
     """Return the link from a trial to the same operation on the remaining journeys."""
-    filters = view.which
-    if (
-        not view.over
-        or view.limit is None
-        or view.operation not in OFFERED
-        or not filters.keys() & {"step", "destination"}
-    ):
+    is_trial = view.over and view.limit is not None and view.operation in OFFERED
+    if not is_trial or not view.which.keys() & {"step", "destination"}:
         return None
-    return operation_link(JourneyFilter.model_validate(filters), view.operation)
+    return operation_link(JourneyFilter.model_validate(view.which), view.operation)
 
 
 _STOP_FORM: Final = _confirms("operation_stop.html")

@@ -40,6 +40,7 @@ TOKEN: Final = "token"  # noqa: S105 - the name of a field
 LISTED: Final = 50  # items of a list per page
 LONGEST_REASON: Final = 500  # maximum characters of the reason for an operation
 _FIELDS: Final = 1000
+_OTHER_SESSION: Final = "this form belongs to another session: load its page again, then send it"
 _KEPT: Final = (409, 422, 503)  # statuses of refusals after which a form is shown again, with its values
 Form = ImmutableMultiDict[str, str]  # a sent form
 
@@ -174,24 +175,18 @@ def does(
             try:
                 session = await session_of(request, request.app.state.keys)
                 if not is_from_here(request) or session is None or not session.owns(form.get(TOKEN, "")):
-                    raise Problem(
-                        "forbidden", "this form belongs to another session: load its page again, then send it"
-                    )
-                return await _done(page, form, do, form_page)
+                    raise Problem("forbidden", _OTHER_SESSION)
+                try:
+                    return await do(page, form)
+                except (Problem, Refusal) as error:
+                    problem = problem_of(error)
+                    if form_page is None or problem.status_code not in _KEPT:
+                        raise
+                    return await form_page(refused(page, problem, form))
             finally:
                 await request.close()
 
     return Route(path, answer, methods=["POST"], name=f"does {path}")
-
-
-async def _done(page: Page, form: Form, do: Do, form_page: Show | None) -> Response:
-    try:
-        return await do(page, form)
-    except (Problem, Refusal) as error:
-        problem = problem_of(error)
-        if form_page is None or problem.status_code not in _KEPT:
-            raise
-        return await form_page(refused(page, problem, form))
 
 
 def refused(page: Page, problem: Problem, form: Form | None = None) -> Page:

@@ -177,14 +177,11 @@ def relative(value: datetime | str, now: datetime | None = None) -> str:
         return ""
     if abs(ahead) < 1:
         return "now"
-    distance = abs(ahead if abs(ahead) < 60 else (_minute(at) - _minute(now)).total_seconds())
+    minutes = (at.replace(second=0, microsecond=0) - now.replace(second=0, microsecond=0)).total_seconds()
+    distance = abs(ahead if abs(ahead) < 60 else minutes)
     size, unit = next((size, unit) for size, unit in _UNITS if distance >= size)
     words = f"{int(distance // size)} {unit}"
     return f"in {words}" if ahead > 0 else f"{words} ago"
-
-
-def _minute(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)
 
 
 def after(words: str, first: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from markupsafe import Markup
 from starlette.datastructures import UploadFile
@@ -42,8 +42,7 @@ from gateway.service.index import JourneyFilter
 from gateway.service.stats import VersionStats
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
-from scenario.plan.difference import VersionDifference, difference
-from scenario.plan.migration import fate
+from scenario.plan.migration import VersionDifference, difference, fate
 from scenario.words import Operation
 
 AT: Final = "/scenarios/-/publish"  # the address. No scenario is called so
@@ -147,11 +146,7 @@ async def _uploaded(page: Page, field: str) -> AsyncIterator[tuple[str, str]]:
                 raise at_field(field, f"the file '{name}' is not UTF-8: save it as UTF-8") from None
 
 
-_OF_JOURNEYS: Final[Mapping[str, Operation]] = {
-    "pause": Operation.PAUSE,
-    "resume": Operation.RESUME,
-    "leave": Operation.LEAVE,
-}
+_OF_JOURNEYS: Final = (Operation.PAUSE, Operation.RESUME, Operation.LEAVE)
 
 
 def _confirms(change: str) -> Show:
@@ -190,9 +185,8 @@ def _changes_entry(change: str) -> Do:
     return take
 
 
-def _begins(change: str) -> Do:
+def _begins(operation: Operation) -> Do:
     async def begin(page: Page, form: Form) -> Response:
-        operation = _OF_JOURNEYS[change]
         is_end = operation is Operation.LEAVE
         if is_end:
             check_sure(form, "these journeys are to end: this cannot be undone")
@@ -275,10 +269,8 @@ async def _begin_migration(page: Page, form: Form) -> Response:
     name: str = page.request.path_params["name"]
     names = {key.removeprefix(_MAPPED): step for key, step in form.items() if key.startswith(_MAPPED) and step}
     which = JourneyFilter(scenario=name, version=version_in(form))
-    more = {"version": version_in(form, "to") or "newest", "waits": form.get("waits", "keep")}
-    return await begin_operation(
-        page, form, Operation.MIGRATE, which, more={**more, **({"map": names} if names else {})}
-    )
+    more: dict[str, Any] = {"version": version_in(form, "to") or "newest", "waits": form.get("waits", "keep")}
+    return await begin_operation(page, form, Operation.MIGRATE, which, more=more | ({"map": names} if names else {}))
 
 
 _AT: Final = "/scenarios/{name}/"

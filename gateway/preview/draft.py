@@ -16,8 +16,7 @@ from scenario import liquid
 from scenario.check.templates import templates
 from scenario.entry.objects import ALIASES, DATA, TRIGGER, handed_as
 from scenario.http.destinations import KnownDestinations
-from scenario.model.document import document, load
-from scenario.model.scenario import Scenario
+from scenario.model.scenario import Scenario, document, load
 from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.policies.hours import QuietHours

@@ -18,9 +18,7 @@ from scenario.check.check import inline_files
 from scenario.check.structure import check_structure
 from scenario.check.templates import Template, templates
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
-from scenario.model.document import load
-from scenario.model.outline import outline
-from scenario.model.scenario import Scenario
+from scenario.model.scenario import Scenario, load, outline
 from scenario.plan.compile import named_steps
 from scenario.recipients import Mailbox
 from scenario.source.findings import Finding

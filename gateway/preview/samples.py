@@ -10,7 +10,7 @@ from functools import cache, partial
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typing_extensions import override
 
@@ -172,10 +172,7 @@ class EntryMaker:
 
 @cache
 def _fields(shape: type[BaseModel]) -> tuple[tuple[str, FieldInfo, Callable[..., Any] | None], ...]:
-    def reader(info: FieldInfo) -> Callable[..., Any] | None:
-        return next((mark.func for mark in info.metadata if isinstance(mark, BeforeValidator)), None)
-
-    return tuple((name, info, reader(info)) for name, info in shape.model_fields.items())
+    return tuple((name, info, values.reader_of(info)) for name, info in shape.model_fields.items())
 
 
 _DRAWS: Final = 50

@@ -18,7 +18,7 @@ from gateway.preview.samples import Samples
 from gateway.preview.walk import GivenEvent, StepPreview
 from scenario import liquid
 from scenario.errors import EntryError
-from scenario.plan.inputs import pick
+from scenario.plan.compile import pick
 from scenario.plan.plan import PATH_SEPARATOR
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Send

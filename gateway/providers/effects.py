@@ -29,7 +29,7 @@ from runtime.store import Store, StoredEntry, StoreError
 from runtime.store.suppressions import SentDelivery
 from runtime.telemetry.metrics import PROVIDER_EVENTS
 from scenario.errors import BadRecipient
-from scenario.policies.addresses import scope_of
+from scenario.policies.order import scope_of
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 from scenario.steps.host import Event
 from scenario.words import PROVIDER_EVENTS as PROPERTIES

@@ -23,9 +23,8 @@ from gateway.service.caller import Caller
 from gateway.service.index import JourneyFilter
 from gateway.service.view import PageRequest, View
 from runtime.store import Attempt, Store
-from scenario.model.document import concise, digest, load, written
-from scenario.model.scenario import Scenario
-from scenario.plan.difference import VersionDifference
+from scenario.model.scenario import Scenario, concise, digest, load, written
+from scenario.plan.migration import VersionDifference
 from scenario.source.findings import Finding
 
 

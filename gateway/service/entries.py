@@ -26,8 +26,7 @@ from runtime.encryption.keyring import Erased
 from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasures import ERASED
 from scenario.entry.admission import EntryMistaken, EntryRefused, identity
-from scenario.entry.entry import parse_entry
-from scenario.entry.plain_json import plain_entry
+from scenario.entry.entry import parse_entry, plain_entry
 from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 from scenario.time import unplaced

@@ -35,10 +35,9 @@ from runtime.search_attributes import CONTACT_ID
 from runtime.store import AcceptedEntry, Store, StoredEntry
 from runtime.store.erasures import ERASED
 from runtime.temporal_faults import unless_gone
-from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact
-from scenario.entry.plain_json import unsent
+from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact, unsent
 from scenario.errors import EntryError
-from scenario.model.scalars import EventName
+from scenario.model.parts import EventName
 from scenario.steps.host import Event
 from workflows.limits import MOST_PARTS, has_too_many_parts
 

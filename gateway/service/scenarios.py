@@ -16,7 +16,7 @@ from gateway.service.caller import TERMINAL, Caller
 from gateway.service.view import PageRequest, PageView, View
 from runtime.store import Closure, Store
 from scenario.errors import ScenarioError
-from scenario.model.document import document, load
+from scenario.model.scenario import document, load
 from scenario.plan.plan import load_plan
 
 TTL: Final = 5.0  # seconds for which `ScenarioService.latest` caches numbers of running journeys

@@ -24,9 +24,9 @@ from runtime.settings import Settings
 from runtime.store import Store
 from runtime.store.suppressions import SUPPRESSED_TOGETHER
 from scenario.errors import BadRecipient
-from scenario.policies.addresses import channels, recipients, sources, spelled
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 from scenario.source.findings import listed, near
+from scenario.steps.registry import channels, recipients, sources, spelled
 from scenario.type_guards import mapping_or_empty
 
 BY_HAND: Final = "custom"  # the source of an operator's suppressions

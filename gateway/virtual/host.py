@@ -19,7 +19,7 @@ from activities.evaluation import evaluate
 from activities.interface import Delivery
 from scenario.errors import TemplateError
 from scenario.model.scenario import Scenario
-from scenario.plan.inputs import pick
+from scenario.plan.compile import pick
 from scenario.policies.caps import Cap, Full, full
 from scenario.policies.order import PlannedMessage, Ruling, ask, rules_of
 from scenario.policies.policies import Policies

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Any, Final
 
@@ -13,7 +14,6 @@ from activities.channel_registry import CHANNELS
 from gateway.journeys.snapshot import JourneySnapshot
 from gateway.service.journey_view import AttemptView, JourneyView, StepView
 from gateway.service.view import View, Zone
-from gateway.why.of_contact import NotLetIn
 from runtime.store import StoredEntry
 from scenario.plan.plan import Plan
 from scenario.policies.draw import WITHHELD
@@ -162,6 +162,17 @@ def joined(words: str, why: str | None) -> str:
 def nth(number: int) -> str:
     teens = number % 100 in (11, 12, 13)
     return f"{number}{'th' if teens else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+@dataclass(frozen=True)
+class NotLetIn:
+    """An entry that was refused, or is not decided yet."""
+
+    id: str
+    run_id: str
+    scenario: str
+    asked_at: datetime  # time of the entry
+    reason: str | None  # why it was refused, or None if it is not decided yet
 
 
 _TOLD_BY_STEPS: Final = ("skip_step", "leave")
@@ -337,12 +348,8 @@ def _on_the_way(report: JourneyView, view: JourneySnapshot, zone: tzinfo) -> lis
             add(_happening(datetime.fromisoformat(done_by["at"]), done_by["name"], words, done_by.get("step")), 2)
     for lost in report.passed_over:
         often = f" {lost['count']} times" if lost["count"] > 1 else ""
-        add(
-            _happening(
-                datetime.fromisoformat(lost["at"]), "ignored", f"{lost['what']} ignored{often}: {lost['reason']}"
-            ),
-            3,
-        )
+        words = f"{lost['what']} ignored{often}: {lost['reason']}"
+        add(_happening(datetime.fromisoformat(lost["at"]), "ignored", words), 3)
     return [one[-1] for one in sorted(found, key=lambda one: one[:3])]
 
 

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import partial
 from itertools import zip_longest
-from typing import Final
+from typing import Final, NamedTuple
 
 from pydantic import ConfigDict
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
+from gateway.concurrency import gather_some
 from gateway.errors import BadInput, NotFound
+from gateway.journeys.snapshot import JourneySnapshot, describe, end_of, read_admitted
+from gateway.service.index import JourneyIndex, equals, literal, one_of
 from gateway.service.view import Moment, PageRequest, View, Zone, encode_cursor
-from gateway.why import of_contact
-from gateway.why.of_contact import Period
-from gateway.why.story import EntryStory, Happening, refused, told
+from gateway.why.story import EntryStory, Happening, NotLetIn, clock, refused, told
+from runtime.search_attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME
 from runtime.store import Store
 from runtime.store.erasures import ERASED
+from scenario.entry.entry import journeys_of
 from scenario.plan.plan import Plan, load_plan
 from scenario.policies import caps
 from scenario.policies.caps import Cap, Counted, full
 from scenario.policies.policies import Policies
 from scenario.source.findings import listed, near
 from scenario.steps.delivery import Send
-from scenario.time import format_duration, spell, zone_of
+from scenario.time import format_duration, zone_of
 from scenario.words import BATCHED
 
 
@@ -128,13 +133,126 @@ async def why(
     )
 
 
+# ---- all entries: the store has the admitted ones, and only Temporal the refused ones, until its retention ends
+
+STARTED: Final = "WorkflowType = 'Journey' AND ExecutionStatus IN ('Completed', 'Running')"
+_UNDECIDED: Final = f"{STARTED} AND {equals(JOURNEY_STATE, None)}"
+"""Journeys that have waited were admitted: the server leaves them out."""
+_CHUNK: Final = 20  # scenarios in one query
+_LOOKED_AT: Final = 200  # runs that are looked at one by one, for each query
+_ASKED: Final = 20  # at the same time: without a worker, each waits for seconds
+
+
+@dataclass(frozen=True)
+class Period:
+    """A period in which entries were asked for."""
+
+    since: datetime | None = None
+    until: datetime | None = None  # its end, exclusive
+
+    def includes(self, moment: datetime) -> bool:
+        return (self.since is None or self.since <= moment) and (self.until is None or moment < self.until)
+
+    @property
+    def condition(self) -> str:
+        since = f" AND StartTime >= {literal(self.since.isoformat())}" if self.since else ""
+        return since + (f" AND StartTime < {literal(self.until.isoformat())}" if self.until else "")
+
+
+class _Run(NamedTuple):
+    id: str
+    run_id: str
+    started: datetime
+    running: bool
+
+
+async def _journeys(
+    temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
+) -> list[JourneySnapshot]:
+    entries = await store.entries(
+        contact_id=contact, scenario=scenario, since=period.since, until=period.until, limit=limit
+    )
+    return await gather_some(_ASKED, partial(read_admitted, temporal, store), entries)
+
+
+async def _not_let_in(
+    temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
+) -> tuple[list[NotLetIn], datetime | None]:
+    """Return a contact's refused and pending entries, newest first.
+
+    They are found by the search attribute of the contact, or by the workflow's id, since engines need not set the
+    attribute. If there are too many runs to look at all, also return the time before which none was looked at.
+    """
+    names = [scenario] if scenario else [found.scenario for found in await store.scenarios()]
+    runs, complete_since = await _runs(temporal, contact, names, period, everywhere=scenario is None)
+    under_way = await store.find_running({run.id for run in runs if run.running})
+    # A run may still be open that the store has ended: a control contact's, say.
+    known = await store.admitted({(run.id, run.run_id) for run in runs})
+    newest = sorted(runs, key=lambda run: run.started, reverse=True)
+    asking = [run for run in newest if run[:2] not in known and not (run.running and run.id in under_way)]
+    found: list[NotLetIn] = []
+    for start in range(0, len(asking), _ASKED):
+        some = asking[start : start + _ASKED]
+        found += filter(None, await asyncio.gather(*(_asked(temporal, run) for run in some)))
+        if len(found) >= limit:
+            break
+    return found[:limit], complete_since
+
+
+async def _asked(temporal: Client, run: _Run) -> NotLetIn | None:
+    name = run.id.partition("/")[0]
+    if run.running:
+        return NotLetIn(run.id, run.run_id, name, run.started, None)
+    result, _ = await end_of(temporal.get_workflow_handle(run.id, run_id=run.run_id))
+    if result is None or result.get("outcome") != "refused":
+        return None
+    return NotLetIn(run.id, run.run_id, name, run.started, str(result.get("reason") or "no reason is on record"))
+
+
+async def _runs(
+    temporal: Client, contact: str, names: Sequence[str], period: Period, *, everywhere: bool
+) -> tuple[set[_Run], datetime | None]:
+    """Return a contact's runs that may not have been admitted, and the time of the oldest one if there are more."""
+    found, complete_since = set[_Run](), None
+    try:
+        for query in _queries(contact, names, everywhere=everywhere):
+            runs = await JourneyIndex(temporal).find(f"{query}{period.condition}", limit=_LOOKED_AT)
+            found |= {_Run(one.id, one.run_id, one.started_at, one.is_running) for one in runs}
+            if len(runs) == _LOOKED_AT:
+                complete_since = max(filter(None, (complete_since, runs[-1].started_at)))
+    except RPCError as error:
+        if error.status is not RPCStatusCode.UNIMPLEMENTED:
+            raise
+        # A server without search has the newest run of each id nevertheless.
+        for name in names:
+            if (described := await describe(temporal, journeys_of(name, contact))) is not None:
+                info = described.workflow_execution_info
+                run = _Run(
+                    info.execution.workflow_id,
+                    info.execution.run_id,
+                    info.start_time.ToDatetime(tzinfo=UTC),
+                    not info.HasField("close_time"),
+                )
+                found |= {run} if period.includes(run.started) else set()
+    return found, complete_since
+
+
+def _queries(contact: str, names: Sequence[str], *, everywhere: bool) -> Iterator[str]:
+    marked = f"{_UNDECIDED} AND {equals(CONTACT_ID, contact)}"
+    yield marked if everywhere else f"{marked} AND {equals(SCENARIO_NAME, names[0])}"
+    for start in range(0, len(names), _CHUNK):
+        ids = [journeys_of(name, contact) for name in names[start : start + _CHUNK]]
+        begun = (f"WorkflowId STARTS_WITH {literal(f'{name}/')}" for name in ids)
+        yield f"{_UNDECIDED} AND ({' OR '.join((one_of('WorkflowId', ids), *begun))})"
+
+
 async def _stories(
     temporal: Client, store: Store, contact: str, scenario: str | None, period: Period, limit: int
 ) -> tuple[list[EntryStory], datetime | None]:
     """Return the stories of a contact's entries, and the time since which they are complete if there are too many."""
     let_in, (others, complete_since) = await asyncio.gather(
-        of_contact.journeys(temporal, store, contact, scenario, period, limit),
-        of_contact.not_let_in(temporal, store, contact, scenario, period, limit),
+        _journeys(temporal, store, contact, scenario, period, limit),
+        _not_let_in(temporal, store, contact, scenario, period, limit),
     )
     names = {entry.scenario for entry in others}
     plans = {name: load_plan(newest.plan) for name in names if (newest := await store.version(name))}
@@ -151,7 +269,12 @@ def _order(story: EntryStory) -> tuple[datetime, str]:
 async def _answered(store: Store, contact: str, stories: Sequence[EntryStory], question: Question) -> str:
     step = question.step
     about = [story for story in stories if question.scenario in (None, story.scenario.partition("@")[0])]
-    _require(about, step)
+    names = {name: None for story in about if story.plan for name in story.plan.steps}
+    if step not in names:
+        guess = near(step, names)
+        there = f"there are {listed(names, 'and')}" if names else "none is known"
+        hint = f"did you mean '{guess}'?" if guess else there
+        raise BadInput(f"no scenario that the contact asked for has a step '{step}': {hint}")
     said = answer(contact, about, step)
     if (end := _ended(about[0], step)) is not None and end.what == BATCHED:
         said = await _in_batch(store, contact, about[0], step, said)
@@ -178,27 +301,14 @@ async def _in_batch(store: Store, contact: str, story: EntryStory, step: str, sa
     return said
 
 
-def _require(stories: Sequence[EntryStory], step: str) -> None:
-    names = {name: None for story in stories if story.plan for name in story.plan.steps}
-    if step in names:
-        return
-    guess = near(step, names)
-    there = f"there are {listed(names, 'and')}" if names else "none is known"
-    hint = f"did you mean '{guess}'?" if guess else there
-    raise BadInput(f"no scenario that the contact asked for has a step '{step}': {hint}")
-
-
 async def _nobody(store: Store, contact: str, scenario: str | None, since: datetime | None) -> str:
     if await store.is_erased(contact):
         return ERASED
-    if not (scenario or since) or not await store.has_entered(contact):
-        where = f" in {scenario}" if scenario else ""
-        return (
-            f"nothing is on record of a contact '{contact}'{where}: it has never entered, or Temporal has "
-            f"deleted its refused entries since"
-        )
-    place, time = f" in {scenario}" if scenario else "", " since then" if since else ""
-    return f"contact {contact} has no entries{place}{time}"
+    where, when = f" in {scenario}" if scenario else "", " since then" if since else ""
+    if (scenario or since) and await store.has_entered(contact):
+        return f"contact {contact} has no entries{where}{when}"
+    why = "it has never entered, or Temporal has deleted its refused entries since"
+    return f"nothing is on record of a contact '{contact}'{where}: {why}"
 
 
 def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:
@@ -207,7 +317,8 @@ def answer(contact: str, stories: Sequence[EntryStory], step: str) -> str:
     said = f"Did contact {contact} get '{step}' of {newest.scenario}? {_answer(newest, newest.plan, step)}"
     got = next((one for story in earlier if (one := _ended(story, step, "delivered"))), None)
     if got is not None and _ended(newest, step, "delivered") is None:
-        said += f" By an earlier entry, on {spell(_minute(got.at), earlier[0].zone)}, it was {got.words}."
+        zone = earlier[0].zone
+        said += f" By an earlier entry, on {clock(got.at, zone)} {zone}, it was {got.words}."
     return said
 
 
@@ -251,8 +362,4 @@ def _ended(story: EntryStory, step: str, what: str | None = None) -> Happening |
 
 
 def _on(story: EntryStory, happening: Happening) -> str:
-    return f"on {spell(_minute(happening.at), story.zone)}, {happening.words}"
-
-
-def _minute(moment: datetime) -> datetime:
-    return moment - timedelta(seconds=moment.second, microseconds=moment.microsecond)
+    return f"on {clock(happening.at, story.zone)} {story.zone}, {happening.words}"

@@ -6,24 +6,23 @@ References to files are replaced by their texts first: ``html: {file: mails/than
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
-from scenario.check.hours import check_hours
-from scenario.check.rules import check_rules
+from scenario.check.rules import check_hours, check_rules
 from scenario.check.structure import check_structure
 from scenario.check.templates import check_templates, check_unsubscribing
-from scenario.check.ways import ways
+from scenario.check.variables import ways
 from scenario.check.webhooks import check_destinations
 from scenario.entry.entry import is_too_large
+from scenario.errors import ScenarioError
 from scenario.extensions import CHECKS, load_extensions
 from scenario.http.destinations import KnownDestinations
-from scenario.model.outline import outline
-from scenario.model.scenario import Scenario
+from scenario.model.scenario import Scenario, outline
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
 from scenario.policies.hours import QuietHours
@@ -62,9 +61,7 @@ def check(
     """
     source = Source(text, file)
     report = Report(source)
-    if source.data is None:
-        return CheckedScenario(report.findings, None)
-    data = check_structure(source, report)
+    data = None if source.data is None else check_structure(source, report)
     if not is_mapping(data):
         return CheckedScenario(report.findings, None)
     data = inline_files(data, read, report)
@@ -128,44 +125,36 @@ def inline_files(data: Any, read: Callable[[str], str] | None, report: Report) -
             if isinstance(reference, str) and _FILE.fullmatch(reference):
                 message = f"this would be sent as it stands: write {{file: {reference}}} for the text of that file"
                 report.add(path, "file", message, severity="warning")
-            if is_mapping(reference) and (name := _name(reference)) is not None:
-                text = _read(name, (*path, "file"), read, report)
-                if text is not None:
-                    report.inlined(path, name, text)
-                    texts[path] = text
+            name = reference.get("file") if is_mapping(reference) and set(reference) == {"file"} else None
+            if isinstance(name, str) and name:
+                try:
+                    texts[path] = _read(name, read)
+                except ScenarioError as error:
+                    report.add((*path, "file"), "file", str(error))
+                else:
+                    report.inlined(path, name, texts[path])
     for path, text in texts.items():
         data = with_value(data, path, text)
     return data
 
 
-def _name(reference: Mapping[str, Any]) -> str | None:
-    name = reference.get("file")
-    return name if set(reference) == {"file"} and isinstance(name, str) and name else None
-
-
-def _read(name: str, place: Path, read: Callable[[str], str] | None, report: Report) -> str | None:
+def _read(name: str, read: Callable[[str], str] | None) -> str:
+    """Return the text of a file. Raise ScenarioError if it cannot be used."""
     shown = clip(name, 100)
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor or ".." in PureWindowsPath(name).parts:
-        report.add(place, "file", f"'{shown}' leaves the scenario's folder: keep the file beneath it")
-        return None
+        raise ScenarioError(f"'{shown}' leaves the scenario's folder: keep the file beneath it")
     if "\0" in name:
-        report.add(place, "file", "a file's name cannot contain U+0000")
-        return None
+        raise ScenarioError("a file's name cannot contain U+0000")
     if read is None:
-        report.add(place, "file", f"'{shown}' cannot be read here: put the text itself in the scenario")
-        return None
+        raise ScenarioError(f"'{shown}' cannot be read here: put the text itself in the scenario")
     try:
         text = read(name)
     except UnicodeDecodeError:
-        report.add(place, "file", f"'{shown}' is not UTF-8: save it as UTF-8")
-        return None
+        raise ScenarioError(f"'{shown}' is not UTF-8: save it as UTF-8") from None
     except OSError as error:
-        report.add(place, "file", f"'{shown}' cannot be read: {(error.strerror or 'no such file').lower()}")
-        return None
+        raise ScenarioError(f"'{shown}' cannot be read: {(error.strerror or 'no such file').lower()}") from None
     if len(text) > MAX_TEXT:
-        report.add(place, "file", f"'{shown}' is longer than {MAX_TEXT // 1024} KB")
-        return None
+        raise ScenarioError(f"'{shown}' is longer than {MAX_TEXT // 1024} KB")
     if not text.strip():
-        report.add(place, "file", f"'{shown}' is empty")
-        return None
+        raise ScenarioError(f"'{shown}' is empty")
     return text

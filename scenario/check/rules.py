@@ -1,23 +1,27 @@
-"""Rules about a scenario as a whole, beyond its keys and values."""
+"""Rules about a scenario as a whole, beyond its keys and values, and about the hours at which it sends."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from scenario.check.ways import VariableMap
+from pydantic import ValidationError
+
+from scenario.check.variables import VariableMap
 from scenario.check.webhooks import check_delivery
 from scenario.errors import EntryError
-from scenario.model.outline import WrittenStep, outline
-from scenario.source.findings import clip
+from scenario.http.destinations import KnownDestinations
+from scenario.model.scenario import WrittenStep, outline
+from scenario.policies.hours import MIDNIGHT, MONDAY, Hours, QuietHours, Window, flaws, opened_at_midnight, openings
+from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.steps.base import Awaited
 from scenario.steps.registry import KINDS, kind_of
 from scenario.time import format_duration, parse_moment, read_zone, zone_of
 from scenario.type_guards import Path, list_or_empty, mapping_at, mapping_or_empty
-from scenario.words import suggested_event
+from scenario.words import MARKETING, TRANSACTIONAL, suggested_event
 
 _BACK: Final = 100
 """Number of earlier waits that each wait is compared with. It bounds the time of the check."""
@@ -41,8 +45,14 @@ def check_rules(data: Mapping[str, Any], known: VariableMap, report: Report, now
     _rounds(steps, report)
     if now is not None:
         _moments(data, steps, now, report)
-    _key(data, report)
-    _zone(data, report)
+    key, zone = mapping_at(data, "entry").get("key"), data.get("timezone")
+    if isinstance(key, str) and "{{" not in key:
+        message = "this key is the same for every entry: write an output such as {{ order.external_id }}"
+        report.add(("entry", "key"), "constant-key", message, severity="warning")
+    # It must be in the IANA database. The model accepts any of the machine's, for old versions.
+    if isinstance(zone, str) and read_zone(zone) is None and not report.knows(("timezone",)):
+        message = f"'{clip(zone)}' is not a time zone: write a name such as Europe/Paris"
+        report.add(("timezone",), "value", message)
 
 
 def _names(steps: Sequence[WrittenStep], report: Report) -> None:
@@ -161,21 +171,16 @@ def _rounds(steps: Sequence[WrittenStep], report: Report) -> None:
                 message = f"with the repetitions around it, this makes {rounds:,} rounds: {MOST_ROUNDS:,} is the most"
                 report.add((*step.path, str(step.kind)), "too-many", message)
             around.append((step, rounds))
-            _long_round(step, report)
+            every = step.model.every(step.keys)
+            takes = max((_least(inner) for _, _, inner in step.model.lists(step.keys)), default=timedelta(0))
+            if every and takes > every:  # the next round starts late, and so do all others
+                message = f"a round waits for {format_duration(takes)}, longer than 'every', {format_duration(every)}"
+                report.add((*step.path, str(step.kind)), "round", message, severity="warning")
         elif loop is not None and not any("event" in str(source.text) for source in loop.model.sources(loop.keys)):
             for awaited in step.model.awaits(step.keys):
                 if not awaited.is_new:
                     message = "in a later round, an earlier round's event meets this wait immediately: add 'since: now'"
                     report.add((*step.path, *awaited.path), "at-once", message, severity="warning")
-
-
-def _long_round(step: WrittenStep, report: Report) -> None:
-    """Report a round that takes longer than `every`: the next one starts late, and so do all others."""
-    every = step.model.every(step.keys)
-    takes = max((_least(inner) for _, _, inner in step.model.lists(step.keys)), default=timedelta(0))
-    if every and takes > every:
-        message = f"a round waits for {format_duration(takes)}, longer than 'every', {format_duration(every)}"
-        report.add((*step.path, str(step.kind)), "round", message, severity="warning")
 
 
 def _least(steps: Any) -> timedelta:
@@ -201,16 +206,111 @@ def _moments(scenario: Mapping[str, Any], steps: Sequence[WrittenStep], now: dat
                 report.add((*step.path, *path), "past", message, severity="warning")
 
 
-def _key(scenario: Mapping[str, Any], report: Report) -> None:
-    key = mapping_at(scenario, "entry").get("key")
-    if isinstance(key, str) and "{{" not in key:
-        message = "this key is the same for every entry: write an output such as {{ order.external_id }}"
-        report.add(("entry", "key"), "constant-key", message, severity="warning")
+_H = TypeVar("_H", bound=Hours)
+_EVENING: Final = 22 * 60
+_MORNING: Final = 8 * 60
+_WINDOW: Final = '{from: "09:00", to: "20:00"}'
+_QUIET: Final = '{from: "21:00", to: "08:00"}'
+_KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the scenario"
 
 
-def _zone(scenario: Mapping[str, Any], report: Report) -> None:
-    """Report a zone that is not in the IANA database. The model accepts any of the machine's, for old versions."""
-    name = scenario.get("timezone")
-    if isinstance(name, str) and read_zone(name) is None and not report.knows(("timezone",)):
-        message = f"'{clip(name)}' is not a time zone: write a name such as Europe/Paris"
-        report.add(("timezone",), "value", message)
+def check_hours(
+    data: Mapping[str, Any], destinations: KnownDestinations | None, report: Report, around: Sequence[QuietHours]
+) -> None:
+    """Report mistakes in the times at which a scenario sends. `around` has the quiet hours of all scenarios."""
+    place = ("quiet_hours",)
+    sending = [step for step in outline(data) if step.model.sends]
+    quiet = _read(QuietHours, data, place, report)
+    if quiet is not None:
+        _channels(quiet, place, sending, destinations, report)
+    is_marketing = data.get("purpose", MARKETING) == MARKETING
+    if quiet is not None and data.get("purpose") == TRANSACTIONAL:
+        message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
+        report.add(place, "redundant", message, key=True, severity="warning")
+    kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []
+    for step in sending:
+        path = (*step.path, "window")
+        window = _read(Window, step.keys, path, report)
+        if window is not None and openings(window) and not openings(window, *_holding(kept, step.keys)):
+            report.add(path, "never-open", "this step never sends: its window lies within the quiet hours", key=True)
+        if step.model.rings:
+            _midnight(step, kept, quiet, window, report)
+    if is_marketing and (quiet is not None or "quiet_hours" not in data):
+        _nights(data.get("steps"), ("steps",), None, kept, report)
+
+
+def _midnight(
+    step: WrittenStep, kept: Sequence[QuietHours], own: QuietHours | None, window: Window | None, report: Report
+) -> None:
+    """Report text messages that leave at midnight because a day off ends. The finding points at the rule."""
+    found = opened_at_midnight([*_holding(kept, step.keys), *((window,) if window else ())])
+    if found is None:
+        return
+    path: Path = (*step.path, kind_of(step.keys) or "")
+    if found is own or found is window:
+        path = (*(step.path if found is window else ()), "window" if found is window else "quiet_hours", "days_off")
+    message = MIDNIGHT.format(wanted=_WINDOW if found is window else _QUIET)
+    report.add(path, "at-night", message, key=True, severity="warning")
+
+
+def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report) -> _H | None:
+    """Return hours as a model, or None after reporting their mistakes."""
+    try:
+        hours = model.model_validate(around.get(str(path[-1])), by_alias=True, by_name=False)
+    except ValidationError:
+        return None
+    report.add_flaws(path, flaws(hours))
+    return hours
+
+
+def _channels(
+    quiet: QuietHours,
+    path: Path,
+    sending: Sequence[WrittenStep],
+    destinations: KnownDestinations | None,
+    report: Report,
+) -> None:
+    """Report unknown channels. Without known destinations, any other name may be a destination's."""
+    channels = [kind for kind, model in KINDS.items() if model.is_message]
+    named = {to for step in sending if isinstance(to := step.keys.get("to"), str)}
+    known = {*channels, *(named if destinations is None else destinations.destinations)}
+    for index, name in enumerate(quiet.channels or ()):
+        guess = near(name, sorted(known))
+        if name in known or (destinations is None and guess is None):
+            continue
+        hint = f"did you mean '{guess}'?" if guess else f"write {listed(channels)}, or the name of a destination"
+        message = f"'{clip(name)}' is neither a channel nor a destination: {hint}"
+        severity = "warning" if destinations is None else "error"
+        report.add((*path, "channels", index), "channel", message, severity=severity, meant=guess)
+
+
+def _holding(quiet: Sequence[QuietHours], keys: Mapping[str, Any]) -> list[QuietHours]:
+    channel, to = kind_of(keys) or "", keys.get("to")
+    return [hours for hours in quiet if hours.applies_to(channel, to if isinstance(to, str) else None)]
+
+
+def _nights(steps: Any, path: Path, at: int | None, quiet: Sequence[QuietHours], report: Report) -> int | None:
+    """Report marketing in a list of steps that is certainly sent at night. Return the time of day after the last step.
+
+    Args:
+        at: Time of day at which contacts reach the first step, in minutes, if known.
+    """
+    for index, step in enumerate(list_or_empty(steps)):
+        kind = kind_of(step)
+        if kind is None:
+            at = None
+            continue
+        keys, model, place = step, KINDS[kind], (*path, index)
+        if model.rings and at is not None and not _MORNING <= at < _EVENING and not _is_kept(keys, at, quiet):
+            message = f"this can be sent at {at // 60:02}:{at % 60:02} on the contact's clock: {_KEEP}"
+            report.add((*place, kind), "at-night", message, key=True, severity="warning")
+        at = model.leaves(keys, at)
+        ends = {_nights(inner, (*place, *below), at, quiet, report) for _, below, inner in model.lists(keys)}
+        at = at if ends <= {at} else None
+    return at
+
+
+def _is_kept(keys: Mapping[str, Any], at: int, quiet: Sequence[QuietHours]) -> bool:
+    """Return True if a window or quiet hours decide whether the step may send at a time of day."""
+    moments = [MONDAY + timedelta(days=day, minutes=at) for day in range(7)]
+    return "window" in keys or any(hours.cover(moment) for hours in _holding(quiet, keys) for moment in moments)

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
-from scenario.check.variables import CALLBACK, UNSUBSCRIBE, roots, roots_of_batch, roots_of_goal
-from scenario.check.ways import KnownVariables, VariableMap
+from scenario.check.variables import (
+    CALLBACK,
+    UNSUBSCRIBE,
+    KnownVariables,
+    VariableMap,
+    roots,
+    roots_of_batch,
+    roots_of_goal,
+)
 from scenario.entry.objects import TRIGGER
 from scenario.errors import TemplateError
-from scenario.http.destinations import KnownDestinations, denied
+from scenario.http.destinations import KnownDestinations, denied_secret
 from scenario.liquid.lint import lint
 from scenario.liquid.lint.findings import TemplateFinding
 from scenario.liquid.shapes import Anything, Object, Roots, Tree, Value
 from scenario.model import scenario
-from scenario.model.outline import outline
-from scenario.model.scenario import is_worth
+from scenario.model.scenario import WrittenStep, is_worth, outline
 from scenario.source.findings import clip, listed
 from scenario.source.report import Report
 from scenario.steps.base import BaseStep
@@ -36,19 +42,19 @@ class Template(NamedTuple):
     kind: liquid.Kind
     source: Any
     """The text, or the structure of a structured body."""
-    step: type[BaseStep] | None = None
-    """The model of its step, or None outside of steps."""
-    awaits: bool = False
-    """True if that step waits for an event."""
-    to: Any = None
+    events: frozenset[str]
+    """Names of the events that a condition or a goal's value is about."""
+    step: WrittenStep | None = None
+    """Its step, or None outside of steps."""
     lead: int = 0
     """Number of characters of the text that precede what the author wrote."""
     met: Sequence[tuple[Path, Sequence[str]]] = ()
-    """Values that it is compared with, by place; see `Source`."""
-    is_batch: bool = False
-    """True if its step sends one request for many contacts."""
-    events: frozenset[str] = frozenset()
-    """Names of the events that a condition or a goal's value is about."""
+    """Values that it is compared with, by place; see `TemplateSource`."""
+
+    @property
+    def to(self) -> Any:
+        """The destination of its step, as written."""
+        return None if self.step is None else self.step.keys.get("to")
 
 
 def templates(data: Mapping[str, Any]) -> Iterator[Template]:
@@ -58,22 +64,20 @@ def templates(data: Mapping[str, Any]) -> Iterator[Template]:
         yield from _texts(mapping_or_empty(rule), {"if": "condition"}, ("exit", index))
     yield from _texts(mapping_at(data, "goal"), {"if": "condition", "value": "value"}, _GOAL)
     for step in outline(data):
-        awaited = list(step.model.awaits(step.keys))
-        awaits, to, is_batch = bool(awaited), step.keys.get("to"), "batch" in step.keys
         for source in step.model.sources(step.keys):
             met = [((*step.path, *place), tests) for place, tests in source.met]
+            awaited = (one.event for one in step.model.awaits(step.keys) if one.condition == source.text)
             path = (*step.path, *source.path)
-            events = _names_of([one.event for one in awaited if one.condition == source.text])
-            yield Template(path, source.kind, source.text, step.model, awaits, to, source.lead, met, is_batch, events)
+            yield Template(path, source.kind, source.text, _names_of(awaited), step, source.lead, met)
 
 
 def _texts(keys: Mapping[str, Any], kinds: Mapping[str, liquid.Kind], path: Path) -> Iterator[Template]:
     for key, kind in kinds.items():
         if isinstance(source := keys.get(key), str) and source:
-            yield Template((*path, key), kind, source, events=_names_of([keys.get("event")]))
+            yield Template((*path, key), kind, source, _names_of([keys.get("event")]))
 
 
-def _names_of(events: Sequence[Any]) -> frozenset[str]:
+def _names_of(events: Iterable[Any]) -> frozenset[str]:
     return frozenset(event for event in events if isinstance(event, str))
 
 
@@ -84,9 +88,13 @@ def check_templates(
     trigger, marketing = data.get("trigger"), data.get("purpose") != TRANSACTIONAL
     anywhere: set[str] = set()
     for template in templates(data):
-        here = known_ways.at(template.path)
+        here, step = known_ways.at(template.path), template.step
+        model = BaseStep if step is None else step.model
+        waits = template.path[0] == "exit" or (step is not None and any(model.awaits(step.keys)))
         counts = template.path[:1] == _GOAL
-        looks = counts or (template.kind == "condition" and (template.awaits or template.path[0] == "exit"))
+        looks = counts or (template.kind == "condition" and waits)
+        is_named = destinations is not None and isinstance(template.to, str | None)
+        granted = destinations.granted(template.to) if destinations is not None and is_named else ()
         known = (
             roots_of_goal(template.events)
             if counts
@@ -94,14 +102,14 @@ def check_templates(
                 trigger if trigger in scenario.TRIGGERS else None,
                 event=here.comes or looks,
                 events=template.events if looks else here.events,
-                secrets=_granted(template, destinations) if template.step and template.step.secrets else None,
-                callback=template.step is not None and template.step.sends,
-                unsubscribe=marketing and template.step is not None and template.step.recipient is not None,
+                secrets=granted if model.secrets else None,
+                callback=model.sends,
+                unsubscribe=marketing and model.recipient is not None,
                 responses=here.responses,
                 unsure=_unsure(here, report) if here.comes and not looks else "",
             )
         )
-        if template.is_batch:
+        if step is not None and "batch" in step.keys:
             known = roots_of_batch(known)
         # Of a value that is no date, `_check_value` says what may stand around it.
         mistakes = [
@@ -170,10 +178,6 @@ def _check_value(source: str, path: Path, known: Roots, report: Report) -> None:
             report.add(path, "goal-value", message, offset=found.start(1))
 
 
-def _granted(template: Template, destinations: KnownDestinations | None) -> Collection[str]:
-    return () if destinations is None or not isinstance(template.to, str | None) else destinations.granted(template.to)
-
-
 def _tell_secret(
     template: Template,
     found: TemplateFinding,
@@ -193,7 +197,7 @@ def _tell_secret(
     elif template.to is None or (isinstance(template.to, str) and template.to in destinations.destinations):
         # An unknown destination is reported elsewhere.
         hint = f" (or did you mean '{found.suggestion}'?)" if found.suggestion else ""
-        message, meant = denied(name, template.to) + hint, found.suggestion
+        message, meant = denied_secret(name, template.to) + hint, found.suggestion
         report.add(place, code, message, key=found.in_key, offset=found.offset, meant=meant)
 
 
@@ -207,8 +211,14 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
             if field == UNSUBSCRIBE:
                 message = f"'journey.{field}' is there only in an email or sms step of a marketing scenario"
         case "responses", name:
-            meant = None if _comes_later(name, template, kept) else meant
-            code, message = "unknown-response", _unkept(name, meant, template, kept, report)
+            in_order = template.path[:1] != ("exit",)
+            code, before = "unknown-response", "before this one " if in_order else ""
+            message = f"no step {before}saves a response as '{clip(name)}'"
+            if in_order and name in kept.saves:
+                line, meant = report.line(kept.saves[name]), None
+                message = f"{message}: the one on line {line} comes later, or on another way"
+            elif meant:
+                message = f"{message}: did you mean '{meant}'?"
         case "event", _ if found.suggestion is not None:
             severity = "warning"  # the engine may report events of the same names
         case _ if code != "unknown-field" or found.suggestion is not None:
@@ -227,21 +237,6 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
     place = (*template.path, *found.path)
     offset = found.offset - template.lead
     report.add(place, code, message, key=found.in_key, offset=offset, severity=severity, meant=meant)
-
-
-def _comes_later(name: str, template: Template, kept: VariableMap) -> bool:
-    """Return True if a step that is not before the template saves this response."""
-    return template.path[:1] != ("exit",) and name in kept.saves
-
-
-def _unkept(name: str, meant: str | None, template: Template, kept: VariableMap, report: Report) -> str:
-    if template.path[:1] == ("exit",):
-        message = f"no step saves a response as '{clip(name)}'"
-    else:
-        message = f"no step before this one saves a response as '{clip(name)}'"
-        if _comes_later(name, template, kept):
-            return f"{message}: the one on line {report.line(kept.saves[name])} comes later, or on another way"
-    return f"{message}: did you mean '{meant}'?" if meant else message
 
 
 def _elsewhere(template: Template, known: Roots, report: Report) -> None:
@@ -316,9 +311,12 @@ def check_event(
             continue
         below = field[1:] if field[1] in _OWN else ("properties", *field[1:])
         meant = f"the trigger's is always '{'.'.join((TRIGGER, *below))}'"
-        for place, at in _places(source, ".".join(field)):
-            message = f"{_which(here, report)}; {meant}"
-            report.add((*path, *place), "which-event", message, offset=at - lead, severity="warning")
+        name = re.compile(rf"(?<![\w.-]){re.escape('.'.join(field))}(?![\w-])")
+        for place, text in walk(source):
+            for found in name.finditer(text) if isinstance(text, str) else ():
+                message = f"{_which(here, report)}; {meant}"
+                at = found.start() - lead
+                report.add((*path, *place), "which-event", message, offset=at, severity="warning")
 
 
 def _which(here: KnownVariables, report: Report) -> str:
@@ -328,10 +326,3 @@ def _which(here: KnownVariables, report: Report) -> str:
     line = report.line(here.awaited)
     other = ", or the trigger's event if none came" if here.entered else ""
     return f"'{_EVENT}' is the one that line {line} waited for{other}"
-
-
-def _places(source: Any, name: str) -> Iterator[tuple[Path, int]]:
-    """Yield the places where a template, or the texts of a structured body, use a name."""
-    for path, text in walk(source):
-        if isinstance(text, str):
-            yield from ((path, found.start()) for found in re.finditer(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text))

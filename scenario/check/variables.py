@@ -1,23 +1,29 @@
-"""Variables of templates by trigger and place, derived from the models of entries.
+"""Variables of templates by trigger and place, derived from the models of entries, and those known at each step.
 
 A field added to `scenario.entry.objects` is available in templates, checks and documentation without another list.
+Over all ways that lead to a step, saved responses are known there, and an event.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import cache
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
-from pydantic import BeforeValidator
-from pydantic.fields import FieldInfo
-
+from scenario import liquid
 from scenario.entry import values
 from scenario.entry.objects import ALIASES, DATA, TRIGGER, Contact, Shape, TriggerEvent
+from scenario.errors import TemplateError
 from scenario.liquid.shapes import Anything, ListOf, Object, Roots, Tree, Value
 from scenario.model.batch import ANYWHERE, CONTACTS
-from scenario.model.scenario import TRIGGERS
+from scenario.model.scenario import TRIGGERS, outline
+from scenario.responses import merged, tree_of_schema
+from scenario.steps.base import Awaited, BaseStep
+from scenario.steps.registry import KINDS, kind_of
+from scenario.type_guards import Path, is_mapping, list_or_empty
 from scenario.words import PROVIDER_EVENTS
 
 _TEXT: Final = Value("text")
@@ -38,7 +44,7 @@ DELIVERY: Final = "delivery_id"
 """The field of `journey` for messages, by which providers report events."""
 UNSUBSCRIBE: Final = "unsubscribe_url"
 """The field of `journey` for marketing that goes to an address. It is created only for templates that use it."""
-_KINDS: Final[Mapping[Callable[..., Any], Tree]] = {
+_KINDS: Final[Mapping[Callable[..., Any] | None, Tree]] = {
     values.as_id: _TEXT,
     values.as_text: _TEXT,
     values.as_number: Value("number"),
@@ -111,14 +117,8 @@ def roots_of_batch(single: Roots) -> Roots:
 def roots_of_goal(events: Collection[str] = ()) -> Roots:
     """Return the variables of a goal. It may be evaluated after the journey, without the journey's data."""
     known: dict[str, Tree] = {"event": _event(events), "journey": Object(_JOURNEY)}
-    gone = {
-        "contact",
-        "responses",
-        "secrets",
-        TRIGGER,
-        *_ANYWHERE,
-        *(name for kind in TRIGGERS for name in _data_of(kind)),
-    }
+    triggers = (name for kind in TRIGGERS for name in _data_of(kind))
+    gone = {"contact", "responses", "secrets", TRIGGER, *_ANYWHERE, *triggers}
     return Roots(known, dict.fromkeys(gone - known.keys(), _GONE))
 
 
@@ -139,14 +139,8 @@ def _data_of(trigger: str) -> tuple[str, ...]:
 
 @cache
 def tree_of(shape: type[Shape]) -> Object:
-    return Object({name: _field(info) for name, info in shape.model_fields.items()})
-
-
-def _field(info: FieldInfo) -> Tree:
-    for mark in info.metadata:
-        if isinstance(mark, BeforeValidator) and (tree := _KINDS.get(mark.func)) is not None:
-            return tree
-    return _annotated(info.annotation)
+    fields = shape.model_fields.items()
+    return Object({name: _KINDS.get(values.reader_of(one)) or _annotated(one.annotation) for name, one in fields})
 
 
 def _annotated(annotation: Any) -> Tree:
@@ -160,3 +154,173 @@ def _annotated(annotation: Any) -> Tree:
     if get_origin(annotation) in (Union, UnionType) and len(arguments) == 1:
         return _annotated(arguments[0])
     return Anything()
+
+
+Known = Mapping[str, Tree]
+"""Responses by name, with the shapes that their schemas give."""
+
+
+@dataclass(frozen=True)
+class KnownVariables:
+    """Variables known at one place."""
+
+    responses: Known = field(default_factory=dict[str, Tree])
+    comes: bool = False
+    """True if an event may exist."""
+    missed: frozenset[Path] = frozenset({()})
+    """Ways without an event: each is the path of the last ``wait_for`` that timed out, or empty if the way has none. An
+    empty set means that an event certainly exists."""
+    entered: bool = False
+    """True if the event may be the trigger's."""
+    awaited: Path | None = None
+    """Path of a step that awaited the event, or None."""
+    asked: frozenset[tuple[str, ...]] = frozenset()
+    """Properties that the conditions of such steps use."""
+    passed: Path | None = None
+    """Path of a step that awaited another event and timed out, or None."""
+    events: frozenset[str] = frozenset()
+    """Names of the events that it may be; empty if they are unknown."""
+
+
+_MET: Final[frozenset[Path]] = frozenset()
+
+
+@dataclass(frozen=True)
+class VariableMap:
+    """Variables known at the places of a scenario."""
+
+    before: Mapping[Path, KnownVariables]
+    """Variables before each step, by the step's path."""
+    saves: Mapping[str, Path]
+    anywhere: Known
+    ends: Set[Path]
+    """Paths of steps after which no contact continues."""
+
+    def at(self, path: Path) -> KnownVariables:
+        """Return the variables of a template or condition by its path. Exit rules may be evaluated at any time."""
+        if path[:1] == ("exit",):
+            return KnownVariables(self.anywhere)
+        for length in range(len(path), 0, -1):
+            if (here := self.before.get(path[:length])) is not None:
+                return here
+        return KnownVariables()
+
+
+@dataclass
+class _Walk:
+    before: dict[Path, KnownVariables] = field(default_factory=dict[Path, KnownVariables])
+    saves: dict[str, Path] = field(default_factory=dict[str, Path])
+    shapes: dict[str, list[Tree]] = field(default_factory=dict[str, list[Tree]])
+    ends: set[Path] = field(default_factory=set[Path])
+
+    def steps(self, items: Any, path: Path, here: KnownVariables) -> tuple[KnownVariables, bool]:
+        """Return the variables after a list of steps, and True if a contact can get there."""
+        goes_on = True
+        for index, item in enumerate(list_or_empty(items)):
+            if not is_mapping(item):
+                continue
+            place = (*path, index)
+            self.before[place] = here
+            here, passes = self._step(item, place, here)
+            if not passes:
+                goes_on = False
+                self.ends.add(place)
+        return here, goes_on
+
+    def _step(self, keys: Mapping[str, Any], place: Path, here: KnownVariables) -> tuple[KnownVariables, bool]:
+        kind = kind_of(keys)
+        if kind is None:
+            return here, True
+        step = KINDS[kind]
+        if found := _saved(step.saves(keys)):
+            name, shape = found
+            self.saves.setdefault(name, place)
+            self.shapes.setdefault(name, []).append(shape)
+            return replace(here, responses={**here.responses, name: shape}), True
+        if step.loop is not None:
+            here = self.before[place] = _coming_back(step, keys, place, here)
+        ways = step.ways(keys)
+        if ways is None:
+            return here, True
+        # All of them: unreachable branches are checked as well.
+        ends = {
+            way: self.steps(branch, (*place, *inner), _entered(step, keys, way, place, here))
+            for way, inner, branch in step.lists(keys)
+        }
+        taken = [ends[branch] for branch in ways]
+        passing = [after for after, passes in taken if passes]
+        return joined(passing or [after for after, _ in taken]) if taken else here, bool(passing)
+
+
+def _entered(
+    step: type[BaseStep], keys: Mapping[str, Any], way: str, place: Path, here: KnownVariables
+) -> KnownVariables:
+    """Return the variables at the start of a branch."""
+    opened = {awaited.way: awaited for awaited in step.awaits(keys)}
+    if way in opened:
+        return replace(_after(opened[way], place, here), missed=_MET)
+    if opened and way != step.loop:
+        return replace(here, missed=frozenset({place}) if here.missed else _MET, passed=place)
+    condition, result = step.implied(keys).get(way, (None, False))
+    if here.comes and isinstance(condition, str) and result in liquid.find_certain_outcomes(condition, "event"):
+        return replace(here, missed=_MET)
+    return here
+
+
+def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: KnownVariables) -> KnownVariables:
+    """Return the variables at a step to which its last inner step returns."""
+    ends = [here]
+    for way, path, branch in step.lists(keys):
+        for inner in outline({"steps": branch}) if way == step.loop else ():
+            if found := _saved(inner.model.saves(inner.keys)):
+                ends.append(replace(here, responses=dict([found])))
+            for awaited in inner.model.awaits(inner.keys):
+                spot = (*place, *path, *inner.path[1:])
+                ends.append(_after(awaited, spot, replace(here, responses={})))
+    return joined(ends)
+
+
+def _after(awaited: Awaited, place: Path, here: KnownVariables) -> KnownVariables:
+    """Return the variables after an event that a step awaited."""
+    events = frozenset({awaited.event}) if isinstance(awaited.event, str) else frozenset[str]()
+    named = frozenset[tuple[str, ...]]()
+    with suppress(TemplateError):  # a mistake already
+        named = liquid.find_fields(awaited.condition, kind="condition") if isinstance(awaited.condition, str) else named
+    asked = frozenset(path for path in named if path[0] == "event")
+    return replace(here, comes=True, entered=False, awaited=place, asked=asked, events=events)
+
+
+def ways(data: Mapping[str, Any]) -> VariableMap:
+    """Return the variables known at all places of a scenario."""
+    walk = _Walk()
+    # With the trigger event there is one from the beginning.
+    is_event = data.get("trigger") == "event"
+    start = KnownVariables(comes=True, missed=_MET, entered=True) if is_event else KnownVariables()
+    walk.steps(data.get("steps"), ("steps",), start)
+    anywhere = {name: merged(shapes) for name, shapes in walk.shapes.items()}
+    return VariableMap(walk.before, walk.saves, anywhere, walk.ends)
+
+
+def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
+    """Return the variables known where several ways meet."""
+    names = dict.fromkeys(name for end in ends for name in end.responses)
+    events = [end.events for end in ends if end.comes]
+    return KnownVariables(
+        {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
+        comes=any(end.comes for end in ends),
+        missed=_MET.union(*(end.missed for end in ends)),
+        entered=any(end.entered for end in ends),
+        awaited=next((end.awaited for end in ends if end.awaited), None),
+        asked=frozenset[tuple[str, ...]]().union(*(end.asked for end in ends)),
+        passed=next((end.passed for end in ends if end.passed), None),
+        events=frozenset[str]().union(*events) if all(events) else frozenset(),
+    )
+
+
+def _saved(save: Any) -> tuple[str, Tree] | None:
+    if not is_mapping(save):
+        return None
+    name, schema = save.get("as"), save.get("schema")
+    if not isinstance(name, str):
+        return None
+    return name, tree_of_schema(schema if is_mapping(schema) else None)

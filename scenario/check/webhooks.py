@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,15 +11,15 @@ from scenario import liquid
 from scenario.errors import DurationError, TemplateError
 from scenario.http.destinations import KnownDestinations, disowned, without_audiences
 from scenario.model.batch import CONTACTS
-from scenario.model.outline import WrittenStep, outline
 from scenario.model.parts import Retry
+from scenario.model.scenario import WrittenStep, outline
 from scenario.recipients import BadAddress, parse_sender
 from scenario.responses import faults_of
 from scenario.source.findings import clip, closest
 from scenario.source.report import Report
 from scenario.steps.webhook import LOOK_UP, NO_BODY, NO_FORM, NO_LOOP, body_fault
 from scenario.time import parse_duration
-from scenario.type_guards import Path, is_list, is_mapping
+from scenario.type_guards import Path, is_list, is_mapping, mapping_at
 
 _CREDENTIALS: Final = frozenset(
     {"authorization", "proxy-authorization", "x-api-key", "api-key", "apikey", "x-auth-token", "x-access-token"}
@@ -32,22 +32,13 @@ _BARE_SECRET: Final = re.compile(r"\{\{-?\s*secrets\.(\w+)\s*-?\}\}")
 
 
 def check_delivery(step: WrittenStep, report: Report) -> None:
-    _patience(step, report)
-    _mailboxes(step, report)
-    _secret_path(step, report)
-    _headers(step, report)
-    _quotes(step, report)
-    _body(step, report)
-    _save(step, report)
-    _batch(step, report)
+    for check in (_patience, _mailboxes, _secret_path, _headers, _quotes, _body, _save, _batch):
+        check(step, report)
 
 
 def _patience(step: WrittenStep, report: Report) -> None:
     """Report a deadline without time for a second attempt."""
-    retry = step.keys.get("retry")
-    if not is_mapping(retry):
-        return
-    defaults = Retry()
+    retry, defaults = mapping_at(step.keys, "retry"), Retry()
     # The destination may set missing values, so they are not checked.
     known = step.keys.get("to") is None
     deadline = _length(retry.get("deadline"), defaults.deadline if known else timedelta.max)
@@ -98,11 +89,8 @@ def _has_liquid(text: str) -> bool:
 
 
 def _headers(step: WrittenStep, report: Report) -> None:
-    headers = step.keys.get("headers")
-    if not is_mapping(headers):
-        return
     seen: dict[str, str] = {}
-    for name, value in headers.items():
+    for name, value in mapping_at(step.keys, "headers").items():
         place = (*step.path, "headers", name)
         try:
             liquid.check_header_name(name)
@@ -165,10 +153,7 @@ def _form(fields: Mapping[str, Any], place: Path, report: Report) -> None:
 
 def _save(step: WrittenStep, report: Report) -> None:
     """Report a name or schema that cannot be used."""
-    save = step.keys.get("save")
-    if not is_mapping(save):
-        return
-    place = (*step.path, "save")
+    save, place = mapping_at(step.keys, "save"), (*step.path, "save")
     if (name := save.get("as")) in ("size", "first", "last"):
         report.add((*place, "as"), "value", f"'{name}' means something else in Liquid: choose another name")
     if is_mapping(schema := save.get("schema")):
@@ -204,24 +189,16 @@ def check_destinations(data: Any, listing: KnownDestinations, report: Report) ->
                 report.add((*step.path, "to"), "destination-owner", disowned(clip(scenario), clip(name)))
             if step.model.changes_audiences and not known[name].has_audiences:
                 report.add((*step.path, "to"), "no-audiences", without_audiences(clip(name)))
-            _theirs(step, name, known[name].headers, report)
+            taken = {header.lower() for header in known[name].headers}
+            for header in mapping_at(step.keys, "headers"):
+                if header.lower() in taken:  # such a delivery would be held
+                    message = f"destination '{clip(name)}' sets the header '{clip(header)}' itself: remove it here"
+                    report.add((*step.path, "headers", header), "destination-header", message, key=True)
             continue
         meant = closest(name, known, 0.75)  # names are short: a worse guess is a random one
         hint = f"did you mean '{meant}'?" if meant else "ask for it to be added to the file of destinations"
         message = f"there is no destination '{clip(name)}': {hint}"
         report.add((*step.path, "to"), "unknown-destination", message, meant=meant)
-
-
-def _theirs(step: WrittenStep, destination: str, theirs: Collection[str], report: Report) -> None:
-    """Report a header that the destination sets: such a delivery would be held."""
-    headers = step.keys.get("headers")
-    if not is_mapping(headers):
-        return
-    taken = {name.lower() for name in theirs}
-    for name in headers:
-        if name.lower() in taken:
-            message = f"destination '{clip(destination)}' sets the header '{clip(name)}' itself: remove it here"
-            report.add((*step.path, "headers", name), "destination-header", message, key=True)
 
 
 def _is_form(keys: Mapping[str, Any]) -> bool:

@@ -42,14 +42,11 @@ class EntryMistaken(EntryRefused):
 def entry_data(
     entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime, values: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the variables of entry rules.
+    """Return the variables of entry rules. Raise EntryError if the contact or the trigger's data is malformed.
 
     Args:
         zone: That of the platform's dates without an offset.
         values: What `clean` returns for the entry, if it is known.
-
-    Raises:
-        EntryError: The contact or the trigger's data is malformed.
     """
     data = clean(entry, ZoneInfo(zone)) if values is None else values
     there = zone_of(data["contact"].get("timezone"), scenario.timezone)
@@ -149,12 +146,8 @@ def identity(
 ) -> tuple[str, str]:
     """Return the workflow id of an entry's journey and its summary for Temporal's UI, which has ids only.
 
-    Args:
-        is_checked: True for an entry with its key whose data was checked before.
-
-    Raises:
-        EntryRefused: The trigger is wrong (`EntryMistaken`), or the rule gives no key.
-        EntryError: The data is malformed, or the id would be too long.
+    `is_checked` is True for an entry with its key whose data was checked before. Raise EntryRefused if the trigger is
+    wrong (`EntryMistaken`) or the rule gives no key; EntryError if the data is malformed or the id would be too long.
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less
     kind = entry.trigger["type"]

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, tzinfo
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ValidationInfo
+from pydantic.fields import FieldInfo
 
 from scenario.errors import EntryError
 from scenario.time import parse_moment
@@ -33,6 +34,11 @@ _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TRUE: Final = ("true", "1", "yes")
 _FALSE: Final = ("false", "0", "no")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def reader_of(field: FieldInfo) -> Callable[..., Any] | None:
+    """Return the function by which a field of an object reads its value, or None if it has parts."""
+    return next((mark.func for mark in field.metadata if isinstance(mark, BeforeValidator)), None)
 
 
 def as_id(value: object) -> str | None:

@@ -167,16 +167,8 @@ def permitted(address: str | Address, access: Access) -> bool:
         case AddressKind.PRIVATE | AddressKind.SPECIAL:
             if not _within(target, access.allow_cidr):
                 return False
-            carried = _carried(target)
-            return carried is None or permitted(carried, access)
-
-
-def _carried(address: Address) -> IPv4Address | None:
-    """Return the IPv4 address inside an IPv6 address, or None."""
-    if not isinstance(address, IPv6Address):
-        return None
-    start = next((start for network, start in _CARRIERS if address in network), None)
-    return None if start is None else IPv4Address(address.packed[start : start + 4])
+            start = next((start for network, start in _CARRIERS if target in network), None)
+            return start is None or permitted(IPv4Address(target.packed[start : start + 4]), access)
 
 
 def _within(address: Address, networks: tuple[Network, ...]) -> bool:

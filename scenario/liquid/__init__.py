@@ -9,6 +9,8 @@ Importing this package loads nothing: the first use of a function loads python-l
 Activities evaluate conditions and templates.
 """
 
+# ruff: noqa: F401 - type checkers find the functions by these imports, and Python by `__getattr__`
+# pyright: reportUnusedImport=false
 from __future__ import annotations
 
 from importlib import import_module
@@ -16,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from scenario.liquid.analysis.conditions import find_certain_outcomes, find_compared_values
-    from scenario.liquid.analysis.fields import Kind, find_fields
+    from scenario.liquid.analysis.fields import find_fields
     from scenario.liquid.analysis.usage import trace_usage
+    from scenario.liquid.shapes import Kind
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
     from scenario.liquid.sinks.request import check_header_name, render_header, render_path, render_url
     from scenario.liquid.sinks.text import (
@@ -29,41 +32,21 @@ if TYPE_CHECKING:
         render_text,
     )
 
-__all__ = [
-    "Kind",
-    "check_header_name",
-    "evaluate_condition",
-    "evaluate_value",
-    "find_certain_outcomes",
-    "find_compared_values",
-    "find_fields",
-    "parse_text",
-    "render_form",
-    "render_header",
-    "render_html",
-    "render_json",
-    "render_line",
-    "render_path",
-    "render_plain",
-    "render_text",
-    "render_url",
-    "trace_usage",
-]
-
 _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
     "analysis.conditions": ("find_compared_values", "find_certain_outcomes"),
-    "analysis.fields": ("Kind", "find_fields"),
+    "analysis.fields": ("find_fields",),
     "sinks.request": ("check_header_name", "render_header", "render_path", "render_url"),
     "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
     "analysis.usage": ("trace_usage",),
+    "shapes": ("Kind",),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     """Import a function on first use (PEP 562)."""
-    if name not in _HOME_OF:
+    if name not in HOME_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = globals()[name] = getattr(import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    found = globals()[name] = getattr(import_module(f"{__name__}.{HOME_OF[name]}"), name)
     return found

@@ -1,4 +1,4 @@
-"""The shapes of the data that a template may read, for the linter.
+"""The kinds of templates, and the shapes of the data that one may read, for the linter.
 
 Shapes are derived from the models that parse the data, so that fields are listed once. Importing this module loads
 nothing.
@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
+"""The output format of a template, which determines how it escapes values."""
 Scalar = Literal["text", "number", "flag", "date"]
 
 

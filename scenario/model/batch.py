@@ -9,8 +9,7 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
-from scenario.model.parts import Model, optional
-from scenario.model.scalars import FIELD_PATH, Interval, satisfies
+from scenario.model.parts import FIELD_PATH, Interval, Model, optional, satisfies
 from scenario.type_guards import is_list, is_mapping
 
 ItemOutcome = Literal["delivered", "refused", "unknown"]
@@ -64,13 +63,8 @@ class ItemResults(Model):
         """Return the outcome of each item, in the order of the items.
 
         An item of which nothing is said was delivered if the list is one of refused items, and is unknown otherwise.
-
-        Args:
-            answer: The response as plain JSON.
-            identifiers: The identifier of each item. Items with the same one share their outcome.
-
-        Raises:
-            UnreadableResultsError: The list is not there, or its entries cannot be matched with items.
+        Items with the same identifier share their outcome. Raise UnreadableResultsError if the list is not there, or
+        its entries cannot be matched with items.
         """
         found: dict[int, ItemAnswer] = {}
         places: dict[str, list[int]] = {}
@@ -85,10 +79,8 @@ class ItemResults(Model):
             for place in (number,) if ordered else self._places(entry, places, len(identifiers)):
                 if place not in found or result.outcome == "refused":
                     found[place] = result
-        if self.status is None:
-            others = ItemAnswer("delivered")
-        else:
-            others = ItemAnswer("unknown", "the response does not mention it")
+        unsaid = ItemAnswer("unknown", "the response does not mention it")
+        others = ItemAnswer("delivered") if self.status is None else unsaid
         return [found.get(number, others) for number in range(len(identifiers))]
 
     def _entries(self, answer: object) -> Sequence[Any]:

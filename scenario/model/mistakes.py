@@ -5,27 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import UnionType
-from typing import Annotated, Any, Final, NamedTuple, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from scenario.model import scalars
+from scenario.model import parts
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
-from scenario.type_guards import Path, is_list, is_mapping, value_at
+from scenario.type_guards import Path, is_mapping, members, value_at
 
 _PATTERNS: Final[Mapping[str, tuple[str, str]]] = {
-    scalars.NAME: ("a name", "lower-case words joined by '-'"),
-    scalars.EVENT: ("an event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
-    scalars.STEP_ID: ("an id", "letters and digits, in parts joined by '-', '_' or '.'"),
-    scalars.SAVED: ("a name for a response", "letters, digits and '_', the first of them a letter"),
-    scalars.SEED: ("a seed", "words on one line, such as subject-2026-11"),
-    scalars.BRANCH: ("a branch's name", "letters and digits, in parts joined by '-' or '_'"),
-    scalars.PATH: ("a path", "'/' and what follows the destination's URL, such as /orders"),
-    scalars.FIELD_PATH: ("a field", "names joined by '.', such as error.code"),
-    scalars.COUNTRY: ("a country", "its two capital letters, such as FR"),
-    scalars.ACCOUNT: ("an account", "its digits alone"),
+    parts.NAME: ("a name", "lower-case words joined by '-'"),
+    parts.EVENT: ("an event's name", "letters, digits and '_', in parts joined by '.', such as order.delivered"),
+    parts.STEP_ID: ("an id", "letters and digits, in parts joined by '-', '_' or '.'"),
+    parts.SAVED: ("a name for a response", "letters, digits and '_', the first of them a letter"),
+    parts.SEED: ("a seed", "words on one line, such as subject-2026-11"),
+    parts.BRANCH: ("a branch's name", "letters and digits, in parts joined by '-' or '_'"),
+    parts.PATH: ("a path", "'/' and what follows the destination's URL, such as /orders"),
+    parts.FIELD_PATH: ("a field", "names joined by '.', such as error.code"),
+    parts.COUNTRY: ("a country", "its two capital letters, such as FR"),
+    parts.ACCOUNT: ("an account", "its digits alone"),
 }
 _LITERAL: Final = re.compile(r"'([^']*)'")
 _MEANT: Final = re.compile(r": did you mean '(.*)'\?$")
@@ -71,7 +71,7 @@ def _resolved(place: tuple[str | int, ...], data: Any, form: type[BaseModel]) ->
     for part in place:
         here = value_at(data, tuple(path))
         is_last = len(path) + 1 >= len(place)
-        if not _has(here, part) and not (is_last and is_mapping(here)):
+        if part not in dict(members(here)) and not (is_last and is_mapping(here)):
             named = [one for one in forms if getattr(one, "__name__", None) == part]
             # An entry that stands alone, without its list.
             alone = [inner for one in forms for inner in _inside(one, part)] if isinstance(part, int) else []
@@ -101,29 +101,16 @@ def _choices(annotation: Any) -> list[Any]:
     return [annotation]
 
 
-def _has(data: Any, part: str | int) -> bool:
-    if is_mapping(data):
-        return part in data
-    return is_list(data) and isinstance(part, int) and part < len(data)
-
-
 # ---- the words
 
 
-class Wording(NamedTuple):
-    """A finding's code and sentence."""
-
-    code: str
-    message: str
+def empty(name: str) -> tuple[str, str]:
+    """Return the code and sentence about a key without a value."""
+    return "empty", f"{name} is empty: give it a value, or remove it"
 
 
-def empty(name: str) -> Wording:
-    """Return the fault of a key without a value."""
-    return Wording("empty", f"{name} is empty: give it a value, or remove it")
-
-
-def worded(detail: ErrorDetails, name: str) -> Wording:
-    """Return the fault for an error about the value of a key. `name` is the sentence's subject, such as the key."""
+def worded(detail: ErrorDetails, name: str) -> tuple[str, str]:
+    """Return the code and sentence for an error about a value. `name` is the sentence's subject, such as the key."""
     value: Any = detail["input"]
     context: Mapping[str, Any] = detail.get("ctx", {})
     if value is None:
@@ -131,58 +118,53 @@ def worded(detail: ErrorDetails, name: str) -> Wording:
     match detail["type"]:
         case "string_type":
             if isinstance(value, bool | int | float):
-                return Wording("type", f"{name} must be text: put {_quoted(value)} in quotes")
-            return Wording("type", f"{name} must be text, not a {_kind(value)}")
+                return "type", f"{name} must be text: put {_quoted(value)} in quotes"
+            return "type", f"{name} must be text, not a {_kind(value)}"
         case "string_pattern_mismatch":
             what, form = _PATTERNS.get(context["pattern"], ("allowed here", f"what matches {context['pattern']}"))
-            return Wording(
-                "value", f"{_quoted(value)} is not {what}: write {form}{_such_as(context['pattern'], value)}"
-            )
+            return "value", f"{_quoted(value)} is not {what}: write {form}{_such_as(context['pattern'], value)}"
         case "string_too_short":
             return empty(name)
         case "string_too_long":
-            return Wording("value", f"{name} is longer than {context['max_length']} characters")
+            return "value", f"{name} is longer than {context['max_length']} characters"
         case "too_short" if value:
-            return Wording("value", f"{name} has only {len(value)}: it needs at least {context['min_length']}")
+            return "value", f"{name} has only {len(value)}: it needs at least {context['min_length']}"
         case "too_long":
-            return Wording("value", f"{name} has {len(value)}: {context['max_length']} is the most")
+            return "value", f"{name} has {len(value)}: {context['max_length']} is the most"
         case "too_short":
-            return Wording("empty", f"{name} is empty: it needs at least one entry")
+            return "empty", f"{name} is empty: it needs at least one entry"
         case "literal_error":
             words = _LITERAL.findall(context["expected"])
             start = str(value).lower()[:3]
             guess = start if start in words else near(str(value), words)
             hint = f": did you mean '{guess}'?" if guess else f": write {listed(words)}"
             what = _quoted(value) if isinstance(value, str | int | float) else f"a {_kind(value)}"
-            return Wording("value", f"{what} is not allowed in {name}{hint}")
+            return "value", f"{what} is not allowed in {name}{hint}"
         case "list_type" | "tuple_type":
-            hint = (
-                f"write [{clip(value)}]"
-                if isinstance(value, str) and name in ("'on'", "'days_off'", "'channels'")
-                else "begin each of its entries with '- '"
-            )
-            return Wording("type", f"{name} must be a list: {hint}")
+            is_alone = isinstance(value, str) and name in ("'on'", "'days_off'", "'channels'")
+            hint = f"write [{clip(value)}]" if is_alone else "begin each of its entries with '- '"
+            return "type", f"{name} must be a list: {hint}"
         case "model_type" | "dict_type" | "model_attributes_type":
             first = next(iter(detail["input"]), None) if _kind(value) == "list" else None
             hint = f": write {{{clip(first)}: …}}" if isinstance(first, str) and name[0] == "'" else ""
-            return Wording("type", f"{name} must be keys with values, not a {_kind(value)}{hint}")
+            return "type", f"{name} must be keys with values, not a {_kind(value)}{hint}"
         case "union_tag_not_found" | "union_tag_invalid":
             form = "JSON as text or as keys with values" if name == "'body'" else "text"
-            return Wording("type", f"{name} must be {form}, or {{file: …}}, not a {_kind(value)}")
+            return "type", f"{name} must be {form}, or {{file: …}}, not a {_kind(value)}"
         case "int_type" | "int_from_float" | "int_parsing":
-            return Wording("type", f"{name} must be a whole number")
+            return "type", f"{name} must be a whole number"
         case "float_type" | "float_parsing" | "finite_number":
-            return Wording("type", f"{name} must be a number")
+            return "type", f"{name} must be a number"
         case "bool_type" | "bool_parsing":
-            return Wording("type", f"{name} must be true or false")
+            return "type", f"{name} must be true or false"
         case "greater_than_equal":
-            return Wording("value", f"{name} must be {context['ge']:g} or more")
+            return "value", f"{name} must be {context['ge']:g} or more"
         case "less_than_equal":
-            return Wording("value", f"{name} must be {context['le']:g} or less")
+            return "value", f"{name} must be {context['le']:g} or less"
         case "value_error":
-            return Wording("value", str(context["error"]))
+            return "value", str(context["error"])
         case _:
-            return Wording("value", f"{name} is wrong: {detail['msg'][:1].lower()}{detail['msg'][1:]}")
+            return "value", f"{name} is wrong: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
 
 
 def _quoted(value: object) -> str:
@@ -205,7 +187,7 @@ def _kind(value: object) -> str:
 
 
 def _such_as(pattern: str, value: object) -> str:
-    if pattern != scalars.NAME:
+    if pattern != parts.NAME:
         return ""
     slug = "-".join(re.findall(r"[a-z0-9]+", str(value).lower()))
     return f", such as {slug}" if slug and len(slug) <= 40 else ""

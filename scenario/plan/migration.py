@@ -1,19 +1,24 @@
-"""The step of another version at which a journey continues, or why it cannot.
+"""Two versions of a scenario: at which step of the other a journey continues, or why it cannot; and their difference.
 
-All functions are pure. Only activities call them, and histories hold their answers, so they may change freely.
+All functions are pure. No workflow calls them, and histories hold their answers, so they may change freely.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from scenario import liquid
+from scenario.entry.admission import control_of
 from scenario.errors import ScenarioError
+from scenario.model.scenario import Scenario, WrittenStep, document, outline
+from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan
+from scenario.policies.draw import CONTACT, CONTROL, UNITS, percent
 from scenario.steps.base import BaseStep
 from scenario.steps.delivery import Send
+from scenario.type_guards import is_list, with_value
 
 _SUGGESTED: Final = 3
 
@@ -75,19 +80,15 @@ def followed(old: Plan, new: Plan, place: Place) -> str | None:
 
 
 def unknown(new: Plan, steps: Mapping[str, BaseStep], at: str, place: Place) -> list[str]:
-    """Return variables that steps read and that the journey lacks: ``responses.poll``, ``event``.
-
-    Args:
-        at: The step at which the journey would continue.
-        place: The journey's position.
-    """
+    """Return variables that steps from `at` on read and that the journey lacks: ``responses.poll``, ``event``."""
     to_come = [at, *(name for name in new.ahead(at) if name != at)]
     rows = [new.steps[name] for name in to_come]
     responses = {*place.responses, *(row.save for row in rows if isinstance(row, Send))}
     has_event = place.has_event or any(row.awaited for row in rows)
     found: dict[str, None] = {}
-    for step in to_come:
-        for path in _read(steps[step]):
+    for step in map(steps.__getitem__, to_come):
+        sources = step.sources(step.keys())
+        for path in sorted(path for one in sources for path in liquid.find_fields(one.text, kind=one.kind)):
             match path:
                 case ("responses", name, *_) if name not in responses:
                     found[f"responses.{name}"] = None
@@ -142,9 +143,8 @@ def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bo
     begun = named(place.rounds)
     for loop in new.loops(at):
         if loop not in begun:
-            raise MigrationError(
-                f"'{at}' is repeated there by '{loop}', in which the journey is not: map the repetition that it is in"
-            )
+            why = f"'{at}' is repeated there by '{loop}', in which the journey is not"
+            raise MigrationError(f"{why}: map the repetition that it is in")
     # What would come again here too, in rounds, may come again there.
     again = named(place.sent) - named(old.ahead(place.at))
     later = {*new.ahead(at), *(() if done else (at,))}
@@ -153,6 +153,102 @@ def _fits(old: Plan, new: Plan, place: Place, names: Names, at: str, *, done: bo
             raise MigrationError(f"'{name}' would be sent again: from '{at}' on it is still to come there")
 
 
-def _read(step: BaseStep) -> list[tuple[str, ...]]:
-    sources = step.sources(step.keys())
-    return sorted(path for source in sources for path in liquid.find_fields(source.text, kind=source.kind) if path)
+_ELSEWHERE: Final = frozenset({"scenario", "description", "steps"})
+"""Keys of a scenario that do not affect journeys, or that are compared step by step."""
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """A draw whose results differ."""
+
+    what: str
+    """``split subject``, or ``control``."""
+    share: int | None
+    """Share of changed results, in hundredths of a percent; None if everything is drawn again."""
+    whom: str
+    """The units: ``contacts``, ``journeys``, or another one."""
+
+    def since(self, version: str) -> str:
+        """Return ``split subject: 7 % of contacts would now take another branch than in post-purchase@3``."""
+        if self.share is None:
+            return f"{self.what}: all {self.whom} are drawn anew: it has another seed or another 'by' than in {version}"
+        does = "be in another group" if self.what == CONTROL else "take another branch"
+        return f"{self.what}: {percent(self.share)} % of {self.whom} would now {does} than in {version}"
+
+
+@dataclass(frozen=True)
+class VersionDifference:
+    """The difference between a version and a later one."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    """Changes of a step: keys of the file (``subject``, ``wait``), and other successors (``then → sms-2``)."""
+    settings: tuple[str, ...] = ()
+    """Changed keys of the scenario itself: ``exit``, ``timezone``."""
+    redrawn: tuple[Redrawn, ...] = ()
+
+    def __str__(self) -> str:
+        parts = [f"added: {', '.join(self.added)}"] if self.added else []
+        parts += [f"removed: {', '.join(self.removed)}"] if self.removed else []
+        changed = [f"{step} ({', '.join(what)})" for step, what in self.changed.items()]
+        parts += [f"changed: {', '.join((*self.settings, *changed))}"] if changed or self.settings else []
+        return "; ".join(parts) or "nothing is different for a journey"
+
+
+def difference(earlier: Scenario, later: Scenario) -> VersionDifference:
+    """Compare two versions of a scenario by the ids of their steps."""
+    old, new = document(earlier), document(later)
+    before, after = _steps(old), _steps(new)
+    plans = compile_plan(earlier), compile_plan(later)
+    changed: dict[str, tuple[str, ...]] = {}
+    for name, step in after.items():
+        if (was := before.get(name)) is not None:
+            own = ["its kind"] if was.kind != step.kind else _differing(_own(was), _own(step))
+            if what := (*own, *_ways(*plans, name)):
+                changed[name] = what
+    return VersionDifference(
+        added=tuple(name for name in after if name not in before),
+        removed=tuple(name for name in before if name not in after),
+        changed=changed,
+        settings=tuple(key for key in _differing(old, new) if key not in _ELSEWHERE),
+        redrawn=tuple(_redrawn(earlier, later, *plans)),
+    )
+
+
+def _redrawn(earlier: Scenario, later: Scenario, old: Plan, new: Plan) -> Iterator[Redrawn]:
+    gone = [lot for name, lot in old.lots.items() if name not in new.lots]
+    for name, lot in new.lots.items():
+        # A generated id changes if a step is inserted before it.
+        was = old.lots.get(name) or next((other for other in gone if other.shares.keys() == lot.shares.keys()), None)
+        if was is not None and (moved := lot.moved(was)) != 0:
+            whom = f"{lot.by}s" if lot.by in UNITS else f"values of {lot.by}"
+            yield Redrawn(f"{new.steps[name].kind} {name}", moved, whom)
+    if moved := control_of(later).moved(control_of(earlier)):
+        yield Redrawn(CONTROL, moved, f"{CONTACT}s")
+
+
+def _steps(stored: Mapping[str, Any]) -> dict[str, WrittenStep]:
+    return {str(written.id): written for written in outline(stored)}
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    yield from (key for key in (*new, *(key for key in old if key not in new)) if old.get(key) != new.get(key))
+
+
+def _own(step: WrittenStep) -> Mapping[str, Any]:
+    """Return the keys of a step and their values, without its inner steps."""
+    own: Any = {key: value for key, value in step.keys.items() if key != "id"}
+    for _, path, steps in step.model.lists(step.keys):
+        own = with_value(own, path, None) if is_list(steps) else own
+    return own
+
+
+def _ways(old: Plan, new: Plan, name: str) -> Iterator[str]:
+    """Yield successors that differ although both steps exist in both versions: the order has changed."""
+    before, after = old.steps[name].ways, new.steps[name].ways
+    for key, target in after.items():
+        was = before.get(key, target)
+        moved = was != target and (was is None or was in new.steps) and (target is None or target in old.steps)
+        if moved:
+            yield f"{key} → {target or 'the end'}"

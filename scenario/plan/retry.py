@@ -91,14 +91,10 @@ STORED: Final[Mapping[str, str]] = {
 
 
 def lengthen(asked: int | None, planned: float, left: float) -> float | None:
-    """Return the pause to use instead of the planned one, or None.
+    """Return the pause to use instead of the planned one, or None. All are seconds.
 
-    A receiver can lengthen a pause, never shorten it, and never beyond the last moment for an attempt.
-
-    Args:
-        asked: Seconds that the receiver requested, or None.
-        planned: Seconds until the next attempt by the policy.
-        left: Seconds until the last moment for an attempt.
+    The receiver `asked` for it: it can lengthen a pause, never shorten it, and never beyond the last moment for an
+    attempt, until which so many are `left`.
     """
     if asked is None:
         return None

@@ -13,8 +13,7 @@ from typing import Annotated, Final, Literal, Protocol
 
 from pydantic import BeforeValidator, Field, PlainSerializer, Tag, WithJsonSchema
 
-from scenario.model.parts import Model, written_as
-from scenario.model.scalars import DURATION, Interval, Name, read_span, satisfies
+from scenario.model.parts import DURATION, Interval, Model, Name, read_span, satisfies, written_as
 from scenario.time import LAST, WEEKDAYS, at_local, format_duration
 
 WAITS: Final = "<waits>"

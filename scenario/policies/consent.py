@@ -48,18 +48,17 @@ class Agreement(Model):
 
     def missing(self, channel: str, contact: Mapping[str, Any]) -> str:
         """Return the missing part of the contact's consent, or an empty text."""
-        if self.mailing_list is not None and not _is_on(self.mailing_list, _rows(contact, LISTS)):
-            return f"the contact is not on the list {self.mailing_list}"
+        if self.mailing_list is not None:
+            wanted = self.mailing_list.casefold()
+            named = [row.get(key) for row in _rows(contact, LISTS) for key in ("id", "name")]
+            if not any(str(name or "").strip().casefold() == wanted for name in named):
+                return f"the contact is not on the list {self.mailing_list}"
         if self.tracking is not None and not any(
             row.get("channel") == channel and row.get("scope") == self.tracking and row.get("enabled") is True
             for row in _rows(contact, TRACKING)
         ):
             return f"the contact has not agreed to {self.tracking} by {channel}"
         return ""
-
-
-def _asked(value: object) -> object:
-    return value if is_mapping(value) or isinstance(value, Agreement) else {"list": value}
 
 
 class _Short:
@@ -70,14 +69,12 @@ class _Short:
         return {"anyOf": [{"type": ["string", "integer"], "examples": ["Newsletter", 51]}, handler(core)]}
 
 
+def _asked(value: object) -> object:
+    return value if is_mapping(value) or isinstance(value, Agreement) else {"list": value}
+
+
 Subscription = dict[str, Annotated[Agreement, BeforeValidator(_asked), _Short]]
 """Required consent by channel. Other channels need none."""
-
-
-def missing(subscription: Subscription, channel: str, contact: Mapping[str, Any]) -> str:
-    """Return why a channel's marketing must not go to a contact, or an empty text."""
-    asked = subscription.get(channel)
-    return asked.missing(channel, contact) if asked else ""
 
 
 def nowhere(subscription: Subscription, contact: Mapping[str, Any]) -> str:
@@ -88,8 +85,3 @@ def nowhere(subscription: Subscription, contact: Mapping[str, Any]) -> str:
 
 def _rows(contact: Mapping[str, Any], field: Sequence[str]) -> Iterable[Mapping[str, Any]]:
     return filter(is_mapping, list_or_empty(contact.get(field[-1])))
-
-
-def _is_on(name: str, lists: Iterable[Mapping[str, Any]]) -> bool:
-    wanted = name.casefold()
-    return any(str(row.get(key) or "").strip().casefold() == wanted for row in lists for key in ("id", "name"))

@@ -16,8 +16,7 @@ from typing import Annotated, Any, Final, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from scenario.model.parts import Model
-from scenario.model.scalars import SEED, satisfies
+from scenario.model.parts import SEED, Model, satisfies
 from scenario.source.findings import clip
 
 WHOLE: Final = 10_000

@@ -19,8 +19,7 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 from typing_extensions import override
 
-from scenario.model.parts import Model
-from scenario.model.scalars import Duration, Weekday, read_clock, satisfies
+from scenario.model.parts import Duration, Model, Weekday, read_clock, satisfies
 from scenario.source.findings import Flaw, near
 from scenario.time import LAST, WEEKDAYS, format_duration
 

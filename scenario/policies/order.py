@@ -16,6 +16,7 @@ from scenario.policies.caps import Cap, Capped, CappedWait, Full
 from scenario.policies.hours import AHEAD, Hours, opening, spread_by
 from scenario.policies.policies import Policies
 from scenario.policies.suppression import Suppression, stops
+from scenario.steps.base import BaseStep
 from scenario.steps.delivery import DeliveryStep
 from scenario.time import format_duration, later, spell
 from scenario.words import MARKETING, Purpose, SkipReason
@@ -115,6 +116,17 @@ def rules_of(scenario: Scenario, step: DeliveryStep, policies: Policies, channel
         caps=tuple(cap for cap in policies.caps if cap.applies_to(channel, destination)),
         capped=step.capped,
     )
+
+
+def scope_of(scenario: Scenario, step: BaseStep) -> str | None:
+    """Return the scope that a contact unsubscribes from by a step's message: a list's id or name.
+
+    It is empty for all marketing of the channel, and None if it is not marketing, or goes to no address.
+    """
+    if scenario.purpose != MARKETING or not isinstance(step, DeliveryStep) or step.recipient is None:
+        return None
+    asked = (scenario.subscription or {}).get(step.channel)
+    return (asked.mailing_list if asked else None) or ""
 
 
 def stopped(channel: str, rules: Rules, suppressions: Iterable[Suppression]) -> Suppression | None:

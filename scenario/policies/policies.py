@@ -76,8 +76,10 @@ def _check_channels(policies: Policies, known: Collection[str] | None, data: Any
     if known is None:
         return
     names = {*(kind for kind, model in KINDS.items() if model.is_message), *known}
-    for path, written in _named(policies, data):
-        for index, name in enumerate(written):
+    named = [((*place, "channels"), hours.channels) for place, hours in _quiet(policies, data)]
+    caps = [(("caps", index, "channels"), cap.channels) for index, cap in enumerate(policies.caps)]
+    for path, channels in (*named, *caps):
+        for index, name in enumerate(channels or ()):
             if name not in names:
                 guess = near(name, names)
                 hint = f"did you mean '{guess}'?" if guess else f"there is {listed(sorted(names), 'and')}"
@@ -91,13 +93,6 @@ def _check_midnight(policies: Policies, data: Any, report: Report) -> None:
             if hours is found:
                 message = MIDNIGHT.format(wanted='{from: "21:00", to: "08:00"}')
                 report.add((*place, "days_off"), "at-night", message, key=True, severity="warning")
-
-
-def _named(policies: Policies, data: Any) -> Iterable[tuple[Path, Iterable[str]]]:
-    for place, hours in _quiet(policies, data):
-        yield (*place, "channels"), hours.channels or ()
-    for index, cap in enumerate(policies.caps):
-        yield ("caps", index, "channels"), cap.channels or ()
 
 
 def _quiet(policies: Policies, data: Any) -> Iterable[tuple[Path, QuietHours]]:

@@ -57,18 +57,16 @@ class KeyTwice(NotJson):
 
 
 def read_json(text: str, *, unique: bool = False) -> Any:
-    """Read a JSON text.
+    """Read a JSON text. NaN and Infinity, which Python accepts, are none.
 
-    Args:
-        unique: True to reject repeated keys.
-
-    Raises:
-        NotJson: It is not JSON. NaN and Infinity, which Python accepts, are none.
-        TooDeep: It is nested too deeply.
-        KeyTwice: A key is repeated.
+    Raise NotJson if it is not JSON, TooDeep if it is nested too deeply, or KeyTwice if keys have to be `unique`.
     """
     if text.count("[") + text.count("{") > DEPTH:
-        _refuse_deep(text)
+        depth = 0
+        for found in _STRUCTURE.finditer(text):
+            depth += bool(found[1]) - bool(found[2])
+            if depth > DEPTH:
+                raise TooDeep("it is nested too deeply to be read", text, found.start())
     pairs = _once if unique else None
     try:
         return json.loads(text, parse_constant=_no_constant, parse_float=_float, object_pairs_hook=pairs)
@@ -92,14 +90,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise _Twice
     return made
-
-
-def _refuse_deep(text: str) -> None:
-    depth = 0
-    for found in _STRUCTURE.finditer(text):
-        depth += bool(found[1]) - bool(found[2])
-        if depth > DEPTH:
-            raise TooDeep("it is nested too deeply to be read", text, found.start())
 
 
 def _told(message: str, text: str, at: int) -> tuple[str, str, int]:

@@ -108,6 +108,4 @@ class Report:
             return file, lines.mark(offset)
         if offset is not None:
             return self._source.file, self._source.inside(path, offset, key=key)
-        if key:
-            return self._source.file, self._source.key(path)
-        return self._source.file, self._source.at(path)
+        return self._source.file, self._source.key(path) if key else self._source.at(path)

@@ -47,13 +47,10 @@ class Source:
     """
 
     def __init__(self, text: str | bytes, file: str = "scenario.yaml", words: Mapping[str, str] | None = None) -> None:
-        """Parse a text. Mistakes become findings.
+        """Parse a text, or bytes in UTF-8. Mistakes become findings.
 
-        Args:
-            text: The file's content; bytes must be UTF-8.
-            file: The file's name in findings.
-            words: Messages for an ``empty`` file, too many ``values`` and more than a ``single document``, if it is not
-                a scenario.
+        Of a file that is no scenario, `words` has the messages for an ``empty`` one, too many ``values`` and more than
+        a ``single document``.
         """
         words = words or {}
         self.file = file
@@ -139,7 +136,8 @@ class Source:
             self._report(self._begin(node), "tag", f"the tag '{clip(node.tag)}' means nothing here: leave it out")
         around = (*around, id(node))
         if isinstance(node, MappingNode):
-            if self._is_bare(node):
+            is_output = self._text.startswith("{{", node.start_mark.index)
+            if is_output and any(isinstance(key, MappingNode) for key, _ in node.value):  # {{ contact.firstname }}
                 self._report(self._begin(node), "quotes", BARE)
                 return self._text[node.start_mark.index : node.end_mark.index].translate(self._hidden)
             return {
@@ -160,19 +158,6 @@ class Source:
         self._report(self._begin(node), "tag", message)
         return text[1:].strip()
 
-    def _is_bare(self, node: MappingNode) -> bool:
-        """Return True if a mapping is an output without quotes: ``{{ contact.firstname }}``."""
-        return self._text.startswith("{{", node.start_mark.index) and any(
-            isinstance(key, MappingNode) for key, _ in node.value
-        )
-
-    def _is_valueless(self, key: Node, value: Node) -> bool:
-        """Return True if a key between braces has neither ':' nor a value: it is the rest of a text with a comma."""
-        return (
-            value.end_mark.index == value.start_mark.index
-            and ":" not in self._text[key.end_mark.index : value.end_mark.index]
-        )
-
     def _members(self, node: MappingNode) -> Iterator[tuple[str, Node, Node]]:
         first: dict[str, Node] = {}
         for key, value in node.value:
@@ -180,7 +165,9 @@ class Source:
                 self._report(self._begin(key), "key", "a key must be text")
                 continue
             name = str(key.value).translate(self._hidden)
-            if node.flow_style and first and self._is_valueless(key, value):
+            start, end = value.start_mark.index, value.end_mark.index
+            # Between braces, a key with neither ':' nor a value is the rest of a text with a comma.
+            if node.flow_style and first and start == end and ":" not in self._text[key.end_mark.index : end]:
                 what = f"'{clip(name)}' is not 'key: value'"
                 self._report(self._begin(key), "syntax", f"{what}: put text that has ',' in it in quotes")
                 continue

@@ -172,13 +172,15 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
     ):
         if word in context:
             place = here if "escape" in problem else place
-            return SyntaxFault(message or _quote(problem, context), place, word=word)
+            is_open = "end of stream" in problem or "document separator" in problem
+            escape = "a backslash between double quotes must be doubled, or put the text between single quotes"
+            quote = "the quote that opens here is never closed" if is_open else escape
+            return SyntaxFault(message or quote, place, word=word)
     if "cannot start" in problem:
         character = line[here.column - 1 : here.column]
         if character == "\t":
-            return SyntaxFault(
-                "a tab is not allowed here: write spaces, or put a text that holds a tab in quotes", here
-            )
+            message = "a tab is not allowed here: write spaces, or put a text that holds a tab in quotes"
+            return SyntaxFault(message, here)
         return SyntaxFault(f"a value cannot begin with '{character}': put it in quotes", here)
     if "could not find expected ':'" in problem:
         return SyntaxFault("a key needs a ':' and a space after it; a long text needs quotes or '|' before it", begun)
@@ -193,10 +195,8 @@ def _worded(error: MarkedYAMLError, text: str) -> SyntaxFault:
         if value.endswith(("'", '"')) and _OPERATOR.match(rest):
             return SyntaxFault("a condition that begins with a quote needs other quotes around all of it", here)
         if value.endswith(("'", '"')):
-            message = (
-                "the quotes end before this: between single quotes write '' for ', between double ones \\\" for \""
-            )
-            return SyntaxFault(message, here)
+            message = "between single quotes write '' for ', between double ones \\\" for \""
+            return SyntaxFault(f"the quotes end before this: {message}", here)
         return SyntaxFault("this line does not fit the lines above: fix its indentation, its '-' or its quotes", here)
     return SyntaxFault(f"this is not YAML: {problem.partition(';')[0]}", here)
 
@@ -207,12 +207,6 @@ BARE: Final = "text that begins with '{{' or '{%' needs quotes around it"
 
 def _line(lines: list[str], mark: Mark) -> str:
     return lines[mark.line - 1] if mark.line <= len(lines) else ""
-
-
-def _quote(problem: str, context: str) -> str:
-    if "end of stream" in problem or "document separator" in problem:
-        return "the quote that opens here is never closed"
-    return "a backslash between double quotes must be doubled, or put the text between single quotes"
 
 
 def _misplaced_colon(lines: list[str], here: Mark) -> SyntaxFault:

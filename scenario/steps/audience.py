@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.scalars import Name, OnUnknown
+from scenario.model.parts import Name, OnUnknown
 from scenario.source.findings import Flaw
 from scenario.steps.base import Compiler
 from scenario.steps.delivery import DeliveryStep, Send

@@ -6,21 +6,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass as plain
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from scenario.model.parts import Model, Save
-from scenario.model.scalars import StepId
+from scenario.liquid.shapes import Kind
+from scenario.model.parts import Model, Save, StepId
 from scenario.policies.draw import Lot
 from scenario.source.findings import Flaw
 from scenario.steps.host import Host, Outcome
 from scenario.type_guards import Path, is_mapping
-
-if TYPE_CHECKING:
-    from scenario.liquid import Kind
 
 Role = Literal["acts", "sends", "waits", "divides", "repeats", "ends"]
 """The role of a step, by which maps draw it."""
@@ -84,9 +81,9 @@ class Compiler:
         resume: The id of the next wait in its list, or of what follows the list.
         begin: Compiles a list of inner steps. Returns the id of the first, or of what follows an empty list.
         again: Does the same for steps of which the last leads back to this step.
-        handed: The fields, and the parts of list items, that templates read; see `scenario.plan.inputs.handed`.
+        handed: The fields, and the parts of list items, that templates read; see `scenario.plan.compile.handed`.
         item_fields: The paths in a journey's data that a batch call's templates read of each contact; see
-            `scenario.plan.inputs.item_fields`.
+            `scenario.plan.compile.item_fields`.
         seed: The default seed of draws: ``<scenario>/<step id>``.
         consents: The fields that state a contact's consent, by channel.
     """
@@ -114,13 +111,17 @@ class Row:
     """The key of the way that leads back to this step, if any."""
     settings: ClassVar[tuple[str, ...]] = ()
     """What `instead` takes from the row of another version."""
+    question: ClassVar[str | None] = None
+    """The field with the condition or value that it evaluates, if there is one."""
+    own_ways: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """The key of each way with the field that has its next step."""
 
     kind: str
 
     @property
     def ways(self) -> Mapping[str, str | None]:
         """The next steps by the key of each way; None is the end. Empty if the journey ends here."""
-        return {}
+        return {key: getattr(self, name) for key, name in self.own_ways}
 
     @property
     def successors(self) -> tuple[str | None, ...]:
@@ -157,7 +158,7 @@ class Row:
     @property
     def asked(self) -> str | None:
         """The condition or value that it evaluates, if any."""
-        return None
+        return None if self.question is None else getattr(self, self.question)
 
     @property
     def lot(self) -> Lot | None:

@@ -9,13 +9,13 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.scalars import Condition
+from scenario.liquid.shapes import Kind
+from scenario.model.parts import Condition
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.host import Failed, Host, Next, Outcome, evaluate
 
 if TYPE_CHECKING:
-    from scenario.liquid import Kind
     from scenario.steps.base import BaseStep as Step
 
 
@@ -24,20 +24,12 @@ class IfRow(Row):
     """A fork on a condition."""
 
     settings = ("condition",)
+    question = "condition"
+    own_ways = (("then", "then"), ("else", "otherwise"))
 
     condition: str
     then: str | None = None
     otherwise: str | None = None
-
-    @property
-    @override
-    def ways(self) -> Mapping[str, str | None]:
-        return {"then": self.then, "else": self.otherwise}
-
-    @property
-    @override
-    def asked(self) -> str | None:
-        return self.condition
 
     @override
     def describe(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import field, replace
 from datetime import timedelta
 from typing import Any, ClassVar, Final
@@ -12,8 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Retry, optional
-from scenario.model.scalars import Interval, OnFailure, OnUnknown, Timeout
+from scenario.model.parts import Interval, OnFailure, OnUnknown, Retry, Timeout, optional
 from scenario.plan.retry import Changes, RetryPolicy
 from scenario.policies.caps import Capped
 from scenario.policies.hours import Window
@@ -56,6 +54,7 @@ class Send(Row):
     """A delivery."""
 
     own_role = "sends"
+    own_ways = (("next", "next"),)
 
     next: str | None = None
     to: str = ""
@@ -83,11 +82,6 @@ class Send(Row):
     @property
     def channel(self) -> str:
         return self.via or self.kind
-
-    @property
-    @override
-    def ways(self) -> Mapping[str, str | None]:
-        return {"next": self.next}
 
     @property
     def calls_back(self) -> bool:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 from typing_extensions import override
 
-from scenario.model.parts import Text, optional
-from scenario.model.scalars import Name, OnUnknown, Template
+from scenario.liquid.shapes import Kind
+from scenario.model.parts import Name, OnUnknown, Template, Text, optional
 from scenario.policies.suppression import Source
 from scenario.recipients import parse_address
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
-
-if TYPE_CHECKING:
-    from scenario.liquid import Kind
 
 
 class Email(DeliveryStep):

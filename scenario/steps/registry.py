@@ -1,11 +1,11 @@
-"""The list of step kinds, and how a step or a row of any kind is read.
+"""The list of step kinds, how a step or a row of any kind is read, and the channels that write to addresses.
 
 A new kind is a module beside this one, and a line here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Annotated, Any, Final, Union, get_args
 
@@ -13,9 +13,11 @@ from pydantic import Discriminator, GetCoreSchemaHandler, Tag, TypeAdapter
 from pydantic_core import CoreSchema
 
 from scenario.model.parts import Model
+from scenario.policies.suppression import Source
 from scenario.steps.audience import Audience
 from scenario.steps.base import BaseStep, Row
 from scenario.steps.branch import If
+from scenario.steps.delivery import DeliveryStep
 from scenario.steps.email import Email
 from scenario.steps.exit import Exit
 from scenario.steps.repeat import Repeat
@@ -52,6 +54,30 @@ def kind_of(step: object) -> str | None:
     return next((key for key in step if key in KINDS), None) if is_mapping(step) else None
 
 
+def channels() -> tuple[str, ...]:
+    """Return the channels that write to addresses which may be suppressed."""
+    return tuple(dict.fromkeys(model.channel for model in _senders() if model.suppressed_by))
+
+
+def sources(channel: str) -> tuple[Source, ...]:
+    """Return the reasons for which an address of a channel may be suppressed."""
+    return next((model.suppressed_by for model in _senders() if model.channel == channel), ())
+
+
+def recipients() -> dict[str, tuple[str, str]]:
+    """Return the root and field of the recipient's address, by channel whose addresses may be suppressed."""
+    return {model.channel: model.recipient for model in _senders() if model.suppressed_by and model.recipient}
+
+
+def spelled(channel: str, address: str) -> str:
+    """Return the canonical spelling of an address of one of `channels`. Raise BadRecipient, which does not quote it."""
+    return next(model for model in _senders() if model.channel == channel).spelled(address)
+
+
+def _senders() -> Iterator[type[DeliveryStep]]:
+    yield from (model for model in KINDS.values() if issubclass(model, DeliveryStep))
+
+
 def is_delivery(kind: str) -> bool:
     return kind in KINDS and KINDS[kind].sends
 
@@ -62,19 +88,17 @@ def kind_stored(keys: Mapping[str, Any]) -> str | None:
     return next((kind for kind in named if KINDS[kind].has(named)), None)
 
 
-def _tag(step: object) -> str | None:
-    # In angle brackets, so that an error's location never confuses a tag with a key.
-    kind = kind_of(step)
-    return None if kind is None else f"<{kind}>"
-
-
 class _AnyStep:
     """Takes the place of `Step`: the union of all kinds that exist when a model is completed."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def tag(step: object) -> str | None:
+            # In angle brackets, so that an error's location never confuses a tag with a key.
+            return None if (kind := kind_of(step)) is None else f"<{kind}>"
+
         tagged = tuple(Annotated[form, Tag(f"<{kind}>")] for kind, form in KINDS.items())
-        step: Any = Annotated[Union[tagged], Discriminator(_tag)]  # noqa: UP007 made of what there is
+        step: Any = Annotated[Union[tagged], Discriminator(tag)]  # noqa: UP007 made of what there is
         return handler.generate_schema(step)
 
 

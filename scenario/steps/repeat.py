@@ -10,8 +10,7 @@ from pydantic import Field, Tag
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Model, written_as
-from scenario.model.scalars import Condition, EventName, Interval, read_span
+from scenario.model.parts import Condition, EventName, Interval, Model, read_span, written_as
 from scenario.source.findings import clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Inputs, Next, Outcome, Rounds, evaluate, satisfies
@@ -31,6 +30,7 @@ class RepeatRow(Row):
     """Steps that are performed in rounds. The last of them leads back here."""
 
     again = _ROUND
+    own_ways = ((_ROUND, "first"), (_END, "next"))
     settings = ("every", "times", "until", "event", "condition")
 
     every: float
@@ -43,11 +43,6 @@ class RepeatRow(Row):
     condition: str | None = None
     first: str | None = None
     next: str | None = None
-
-    @property
-    @override
-    def ways(self) -> Mapping[str, str | None]:
-        return {_ROUND: self.first, _END: self.next}
 
     @property
     @override

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from pydantic import Field
 from typing_extensions import override
 
-from scenario.model.parts import Text
-from scenario.model.scalars import Name, OnUnknown
+from scenario.liquid.shapes import Kind
+from scenario.model.parts import Name, OnUnknown, Text
 from scenario.policies.suppression import Source
 from scenario.recipients import international
 from scenario.source.findings import Flaw
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
-
-if TYPE_CHECKING:
-    from scenario.liquid import Kind
-
 
 _LONGEST: Final = 1_600
 """Characters that providers take, in ten parts or more."""

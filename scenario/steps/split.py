@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, SerializationInfo
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.scalars import BRANCH, Template
+from scenario.model.parts import BRANCH, Template
 from scenario.policies.draw import CONTACT, JOURNEY, UNITS, WHOLE, Lot, Seed, Share, hundredths, percent
 from scenario.source.findings import Flaw, clip, listed, near
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
@@ -107,13 +107,8 @@ def _pairs(value: Any) -> Any:
 
 
 def _is_pairs(value: Any) -> TypeGuard[list[tuple[str, Any]]]:
-    pairs = list_or_empty(value)
-    return bool(pairs) and all(_is_pair(pair) for pair in pairs)
-
-
-def _is_pair(value: Any) -> bool:
-    pair = list_or_empty(value)
-    return len(pair) == 2 and isinstance(pair[0], str)
+    pairs = [list_or_empty(pair) for pair in list_or_empty(value)]
+    return bool(pairs) and all(len(pair) == 2 and isinstance(pair[0], str) for pair in pairs)
 
 
 def _listed(shares: Mapping[str, int], info: SerializationInfo) -> Any:

@@ -11,7 +11,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.scalars import Expression
+from scenario.model.parts import Expression
 from scenario.source.findings import Flaw, clip
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import Failed, Host, Next, Outcome, evaluate
@@ -33,12 +33,12 @@ _NOTHING: Final = ("", "null", "Null", "NULL", "~")
 _PATH: Final = re.compile(r"\w+(\.\w+)*")
 
 
+_OPENED: Final = "{{ "
+
+
 def output_of(expression: str) -> str:
     """Return an expression as the template that outputs it."""
     return f"{_OPENED}{expression} }}}}"
-
-
-_OPENED: Final = "{{ "
 
 
 def case_met(value: object, cases: Sequence[str]) -> str | None:
@@ -72,6 +72,7 @@ class SwitchRow(Row):
     """A fork with a way for each of some values, and one for all others."""
 
     settings = ("value",)
+    question = "value"
 
     value: str
     cases: dict[str, str | None]
@@ -81,11 +82,6 @@ class SwitchRow(Row):
     @override
     def ways(self) -> Mapping[str, str | None]:
         return {**self.cases, _ELSE: self.otherwise}
-
-    @property
-    @override
-    def asked(self) -> str | None:
-        return self.value
 
     @override
     def describe(self) -> str:

@@ -12,8 +12,7 @@ from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
 from scenario.errors import EntryError
-from scenario.model.parts import Model, written_as
-from scenario.model.scalars import Duration, Offset, OnFailure, Weekday, read_clock, read_span
+from scenario.model.parts import Duration, Model, Offset, OnFailure, Weekday, read_clock, read_span, written_as
 from scenario.source.findings import clip
 from scenario.steps.base import BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, Outcome, evaluate
@@ -100,6 +99,7 @@ class WaitRow(Row):
     """
 
     own_role = "waits"
+    question = "date"
     settings = ("seconds", "clock", "days", "date", "offset", "on_failure")
 
     next: str | None = None
@@ -126,11 +126,6 @@ class WaitRow(Row):
     @override
     def skipped_to(self) -> str | None:
         return self.next
-
-    @property
-    @override
-    def asked(self) -> str | None:
-        return self.date
 
     @override
     def describe(self) -> str:
@@ -220,12 +215,6 @@ def _minutes(at: int, length: timedelta) -> int:
     return (at + int(length.total_seconds() // 60)) % (24 * 60)
 
 
-def _clock(until: str) -> int | None:
-    """Return the time of day that the text states, in minutes, or None. A day alone means its midnight."""
-    found = _WHEN.fullmatch(until.strip())
-    return int(found["hour"] or 0) * 60 + int(found["minute"] or 0) if found else None
-
-
 class Wait(BaseStep):
     """Waits for a length of time, until a local time, or until a date."""
 
@@ -266,8 +255,8 @@ class Wait(BaseStep):
             until = Until.model_validate(wait, by_alias=True, by_name=False)
         except ValueError:
             return None  # a mistake already
-        clock = _clock(until.until)
-        return None if clock is None else _minutes(clock, until.offset)
+        found = _WHEN.fullmatch(until.until.strip())  # a day alone means its midnight
+        return _minutes(int(found["hour"] or 0) * 60 + int(found["minute"] or 0), until.offset) if found else None
 
     @classmethod
     @override

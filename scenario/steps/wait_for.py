@@ -12,8 +12,7 @@ from pydantic import BeforeValidator, Field, Tag
 from pydantic.dataclasses import dataclass
 from typing_extensions import override
 
-from scenario.model.parts import Model, written_as
-from scenario.model.scalars import Condition, Duration, EventName
+from scenario.model.parts import Condition, Duration, EventName, Model, written_as
 from scenario.source.findings import Flaw, clip
 from scenario.steps.base import Awaited, BaseStep, Compiler, Row, TemplateSource
 from scenario.steps.host import ContinueAsNew, Host, Next, Outcome, satisfies
@@ -118,14 +117,17 @@ class WaitForRow(Row):
                 return ContinueAsNew()
 
 
+_CONDITION: Final[Any] = Field(
+    default=None,
+    alias="if",
+    description="Condition for `event`; an event for which it cannot be evaluated does not count.",
+)
+
+
 class OneOf(Model):
     """What one of several events leads to."""
 
-    condition: Condition | None = Field(
-        default=None,
-        alias="if",
-        description="Condition for `event`; an event for which it cannot be evaluated does not count.",
-    )
+    condition: Condition | None = _CONDITION
     then: list[Step] = Field(default_factory=list["Step"], description="Steps if it comes first.")
 
 
@@ -156,11 +158,7 @@ class WaitFor(BaseStep):
         | Annotated[dict[EventName, OneOf], Field(min_length=1), BeforeValidator(_no_form), Tag("<several>")],
         written_as("<several>", list, other="<name>"),
     ] = Field(description="The event's name; of several, each with its own `if` and `then`.")
-    condition: Condition | None = Field(
-        default=None,
-        alias="if",
-        description="Condition for `event`; an event for which it cannot be evaluated does not count.",
-    )
+    condition: Condition | None = _CONDITION
     timeout: Duration | None = Field(default=None, alias="for", description="Maximum time; by default unlimited.")
     since: Literal["entry", "now"] = Field(
         default="entry", description="now: ignore events that came earlier in the journey."

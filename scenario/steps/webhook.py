@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import override
 
+from scenario.liquid.shapes import Kind
 from scenario.model.batch import CONTACTS, BatchCall
-from scenario.model.parts import Body, File, Save, optional
-from scenario.model.scalars import Name, OnUnknown, Template, UrlPath
+from scenario.model.parts import Body, File, Name, OnUnknown, Save, Template, UrlPath, optional
 from scenario.plan.retry import STORED
 from scenario.steps.base import Compiler, TemplateSource
 from scenario.steps.delivery import ON_UNKNOWN, Batching, DeliveryStep, Send
-from scenario.type_guards import is_mapping, mapping_at
-
-if TYPE_CHECKING:
-    from scenario.liquid import Kind
+from scenario.type_guards import is_list, is_mapping, mapping_at
 
 Content = Literal["json", "form", "text"]
 BODIES: Final[Mapping[Content, Kind]] = {"json": "json", "form": "form", "text": "plain"}
@@ -45,17 +42,6 @@ def body_fault(content: Content, body: object) -> str | None:
 
 
 _EACH: Final = f"{{% for person in {CONTACTS} %}}{{{{ person."
-
-
-def _key(batch: object) -> Iterator[TemplateSource]:
-    """Yield the part by which a response names an item, as a template: it is read of each item."""
-    key = batch.key if isinstance(batch, BatchCall) else batch.get("key") if is_mapping(batch) else None
-    if isinstance(key, str) and key:
-        yield TemplateSource(("batch", "key"), "plain", f"{_EACH}{key} }}}}{{% endfor %}}", len(_EACH))
-
-
-def _is_template(body: object) -> bool:
-    return isinstance(body, str | Mapping | list)
 
 
 class Webhook(DeliveryStep):
@@ -138,9 +124,13 @@ class Webhook(DeliveryStep):
         content, body = keys.get("content", "json"), keys.get("body")
         is_file = set(mapping_at(keys, "body")) == {"file"}
         written = content if isinstance(content, str) and content in BODIES else None
-        if written and body and not is_file and _is_template(body) and body_fault(written, body) is None:
+        is_template = body and not is_file and (isinstance(body, str) or is_mapping(body) or is_list(body))
+        if written and is_template and body_fault(written, body) is None:
             yield TemplateSource(("body",), BODIES[written], body)
-        yield from _key(keys.get("batch"))
+        batch = keys.get("batch")
+        key = batch.key if isinstance(batch, BatchCall) else batch.get("key") if is_mapping(batch) else None
+        if isinstance(key, str) and key:  # by which a response names an item: it is read of each item
+            yield TemplateSource(("batch", "key"), "plain", f"{_EACH}{key} }}}}{{% endfor %}}", len(_EACH))
         for name, value in mapping_at(keys, "headers").items():
             if isinstance(value, str):
                 yield TemplateSource(("headers", name), "header", value)

@@ -17,7 +17,7 @@ from runtime.store import Closure, Store
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION
 from scenario.errors import ScenarioError
-from scenario.model.document import digest, document
+from scenario.model.scenario import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
 from tests.measured import Measured

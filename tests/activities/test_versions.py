@@ -14,7 +14,7 @@ from activities.decision import Renewals
 from activities.interface import Adoption, Renewal, StepVersion, StepVersionRequest
 from runtime.store import AdmissionRequest, Store
 from runtime.store.versions import StoredVersion, Versions
-from scenario.model.document import document
+from scenario.model.scenario import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.migration import Place
 from scenario.plan.plan import LARGEST_PLAN, dump_plan

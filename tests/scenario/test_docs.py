@@ -7,7 +7,7 @@ import yaml
 
 from scenario.check import structure
 from scenario.check.check import check
-from scenario.check.suggestions import keys_of
+from scenario.check.structure import keys_of
 from scenario.model import parts
 from scenario.model.scenario import TRIGGERS
 from scenario.policies.hours import QuietHours, Window

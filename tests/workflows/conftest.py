@@ -60,7 +60,7 @@ from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
 from runtime.store import Store, StoredEntry
 from scenario.entry.entry import parse_entry
-from scenario.model.document import digest, document
+from scenario.model.scenario import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.scenarios import scenario_of

@@ -16,8 +16,7 @@ from activities.webhook.http.exchange import Tls
 from activities.webhook.presets import installed_presets
 from scenario.http.urls import Access
 from scenario.model.batch import ItemResults
-from scenario.model.parts import Model, Retry
-from scenario.model.scalars import ACCOUNT, COUNTRY, Interval, Name, Timeout
+from scenario.model.parts import ACCOUNT, COUNTRY, Interval, Model, Name, Retry, Timeout
 from scenario.time import per_second
 from scenario.type_guards import is_mapping
 

@@ -32,7 +32,7 @@ from activities.webhook.limiter import Limits
 from runtime.watched_file import WatchedFile, read_bytes, require_usable
 from scenario import liquid
 from scenario.http import urls
-from scenario.http.headers import denied
+from scenario.http.destinations import denied_header
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Object, Roots
 from scenario.model.mistakes import explained
@@ -293,7 +293,7 @@ def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
     seen: dict[str, str] = {}
     for name, value in entry.headers.items():
         path: Place = (*place, "headers", name)
-        if denied(name):
+        if denied_header(name):
             yield Issue(path, "header", f"the header '{clip(name)}' is set by the sender itself: remove it", key=True)
         elif problem := flaw(name, ""):
             yield Issue(path, "header", problem, key=True)
@@ -317,7 +317,7 @@ def _headers(entry: DestinationForm, place: Place) -> Iterator[Issue]:
         elif (
             plain
             and not errors
-            and not denied(name)
+            and not denied_header(name)
             and re.search(r"auth|token|secret|key|password", name, re.ASCII | re.IGNORECASE)
         ):
             message = (

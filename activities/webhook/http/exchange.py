@@ -24,7 +24,7 @@ import certifi
 
 from activities.webhook.errors import RefusedError
 from scenario.http import urls
-from scenario.http.headers import FRAMING, MAX_VALUE, denied
+from scenario.http.destinations import FRAMING, MAX_VALUE, denied_header
 from scenario.http.urls import Access, Target
 
 
@@ -140,7 +140,7 @@ def flaw(name: str, value: str) -> str:
 def authored(headers: Mapping[str, str]) -> dict[str, str]:
     """Check the headers of a scenario or destination. Raise RefusedError if one is malformed, repeated, or reserved."""
     for name in headers:
-        if denied(name):
+        if denied_header(name):
             raise RefusedError("request_header_illegal", detail=f"'{name}' is set by the sender itself")
     return sendable(headers)
 

@@ -7,7 +7,7 @@ counts as the template's own only after an ``assign`` on the same level, which i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression, Path
@@ -22,11 +22,9 @@ from liquid.expression import Expression
 from scenario.liquid.engine.environment import Engine, html_engine, json_engine, strict_engine, text_engine
 from scenario.liquid.engine.nodes import child_nodes
 from scenario.liquid.filters import dates
+from scenario.liquid.shapes import Kind
 from scenario.liquid.sinks import body, body_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
-
-Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
-"""The output format of a template, which determines how it escapes values."""
 
 ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
     "text": text_engine,

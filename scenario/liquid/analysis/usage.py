@@ -33,8 +33,9 @@ from liquid.builtin.tags.for_tag import ForNode
 from liquid.builtin.tags.tablerow_tag import TablerowNode
 from liquid.expression import Expression
 
-from scenario.liquid.analysis.fields import ENGINES, Kind
+from scenario.liquid.analysis.fields import ENGINES
 from scenario.liquid.engine.nodes import child_nodes
+from scenario.liquid.shapes import Kind
 from scenario.liquid.sinks import body, body_parts
 from scenario.liquid.sinks.text import compile_condition, parse_template
 
@@ -204,7 +205,12 @@ class _Tracer:
     def _node(self, node: Node, scope: _Scope) -> None:
         match node:
             case AssignNode():
-                self._assign(str(node.name), self._value(node.expression, scope))
+                name, value = str(node.name), self._value(node.expression, scope)
+                known = self._names.get(name, NEW_VALUE).union(value)
+                if len(known.sources) + len(known.items) > MOST_SOURCES:
+                    value.mark_whole()
+                else:
+                    self._names[name] = known
             case ForNode() | TablerowNode():
                 item, own = self._loop(node.expression, scope), {str(name): NEW_VALUE for name in node.block_scope()}
                 self._node(node.block, {**scope, **own, str(node.expression.identifier): item})
@@ -215,13 +221,6 @@ class _Tracer:
                     self._use(expression, scope)
                 inner = {**scope, **{str(name): NEW_VALUE for name in node.block_scope()}}
                 self._nodes(child_nodes(node), inner)
-
-    def _assign(self, name: str, value: TracedValue) -> None:
-        known = self._names.get(name, NEW_VALUE).union(value)
-        if len(known.sources) + len(known.items) > MOST_SOURCES:
-            value.mark_whole()
-        else:
-            self._names[name] = known
 
     def _loop(self, loop: LoopExpression, scope: _Scope) -> TracedValue:
         for part in (loop.limit, loop.offset, loop.cols):
@@ -329,16 +328,13 @@ class _Tracer:
         elif isinstance(part, body_parts.LetPart):
             named = dict(scope)
             for name, value in part.names:
-                named[name] = self._named(value, named)
+                if isinstance(value, body_parts.LiquidPart) and value.output is not None:
+                    named[name] = self._value(value.output, named)
+                else:
+                    self._part(value, named)
+                    named[name] = NEW_VALUE
             self._part(part.inside, named)
         elif isinstance(part, body_parts.IfPart):
             self._use(part.condition, scope)
         for inner in part.inner():
             self._part(inner, scope)
-
-    def _named(self, part: body_parts.BodyPart, scope: _Scope) -> TracedValue:
-        """Return the value of a name of ``$let``: that of a single output, otherwise a new value."""
-        if isinstance(part, body_parts.LiquidPart) and part.output is not None:
-            return self._value(part.output, scope)
-        self._part(part, scope)
-        return NEW_VALUE

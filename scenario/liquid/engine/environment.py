@@ -15,12 +15,11 @@ from liquid.token import Token
 
 from scenario.liquid import filters
 from scenario.liquid.engine.access import LenientMissing, StrictMissing
-from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.context import Context, LiteralTextTag, Sink
 from scenario.liquid.engine.instrument import instrument
 from scenario.liquid.engine.lexer import template_stream
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.nodes import TAGS
-from scenario.liquid.engine.sink import LiteralTextTag, Sink
 from scenario.liquid.sinks.json_text import JsonContentTag, has_rendered_keys
 
 _MARKUP_TAGS = ("tablerow", "ifchanged")

@@ -104,22 +104,18 @@ def _explain_arithmetic(found: re.Match[str]) -> str:
     return f"'{found['sign']}' is not an operator here: calculate with the filter '{name}', such as a | {name}: 2 > b"
 
 
-def _explain_by(message: str) -> Callable[[re.Match[str]], str]:
-    return lambda found: message.replace("…", found[0])
-
-
 def _join_spaces(text: str) -> str:
     return " ".join(text.split())
 
 
-_WRITTEN: Final[tuple[tuple[str, Callable[[re.Match[str]], str]], ...]] = (
-    (r"\{\{|\}\}|\{%|%\}", _explain_by("'…' is not allowed in a condition: write the name alone")),
+_WRITTEN: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
+    (r"\{\{|\}\}|\{%|%\}", "'…' is not allowed in a condition: write the name alone"),
     (
         rf"[{_QUOTES}][^{_QUOTES}'\"]*[{_QUOTES}]?",
         lambda found: f"'{found[0][0]}' is not a quote here: write '{found[0].strip(_QUOTES).strip()}'",
     ),
     (r"&&|\|\||!==|===|=>|=<|=!|=~|[≠≥≤]|(?<![=!<>])=(?![=])|!(?!=)", _explain_sign),
-    (r"&", _explain_by("'&' is written 'and' here")),
+    (r"&", "'&' is written 'and' here"),
     (
         r"(?<![\w.])(?:AND|OR|NOT|And|Or|Not|CONTAINS|Contains)\b(?!\.)",
         lambda found: f"'{found[0]}' is written in lower case: '{found[0].lower()}'",
@@ -146,36 +142,24 @@ _WRITTEN: Final[tuple[tuple[str, Callable[[re.Match[str]], str]], ...]] = (
     ),
     (r"(?i:(?<![\w.])(?:starts?|begins?|ends?)[ _]?with\b)(?!\()", _explain_part),
     (r"(?<![\w.])(?:equals?|eq|ne|gte?|lte?|ge|le|(?i:like|matches|includes|unless))\b(?![.:(])", _explain_sign),
-    (r"(?<![\w.])(?i:between)\b", _explain_by("there is no '…': write a >= 1 and a <= 5")),
-    (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", _explain_by("'…' is written '!= blank'")),
-    (
-        r"(?<![\w.])(?i:then|else|end|endif)\b",
-        _explain_by("'…' is not allowed in a condition: it only tests values"),
-    ),
+    (r"(?<![\w.])(?i:between)\b", "there is no '…': write a >= 1 and a <= 5"),
+    (r"(?<![\w.])(?i:exists|isset|is_set|defined)\b(?!\()", "'…' is written '!= blank'"),
+    (r"(?<![\w.])(?i:then|else|end|endif)\b", "'…' is not allowed in a condition: it only tests values"),
     (
         r"(?<![\w.])(?i:contains\s+(?:any|all|one)(?:\s+of)?)(?=[\s(\[])",
-        _explain_by("there is no '…': compare with each, a contains 'x' or a contains 'y'"),
+        "there is no '…': compare with each, a contains 'x' or a contains 'y'",
     ),
-    (
-        r"\?",
-        _explain_by("there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
-    ),
+    (r"\?", "there is no '… :': a condition is only true or false, and 'then' and 'else' belong to a step"),
     (r"(?<![\w.])(?!(?:and|or|not|contains|in)\()(?P<called>[A-Za-z_]\w*)\(", _explain_call),
     (r"\.(?P<called>[A-Za-z_]\w*)\(", _explain_call),
     (
         rf"(?P<date>{_NAME})\s*(?P<sign>[+-])\s*(?P<count>\d+)\s*(?P<unit>(?i:seconds?|minutes?|hours?|days?|weeks?|[smhdw]))\b",
         _explain_date_arithmetic,
     ),
-    (
-        r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)",
-        _explain_by("a number is written with a point: 20.5"),
-    ),
-    (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", _explain_by("a date is written in quotes: '…'")),
-    (
-        r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)",
-        _explain_by("a number is written without a unit: 20"),
-    ),
-    (r"(?<![\w\].)])\[", _explain_by("there are no lists in a condition: compare with each value, joined by 'or'")),
+    (r"(?<=[=<>]\d),(?=\d)|(?<=[=<>] \d),(?=\d)|(?<=\d\d),(?=\d)", "a number is written with a point: 20.5"),
+    (r"\b\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d\S*)?", "a date is written in quotes: '…'"),
+    (r"(?<=\d)\s?(?:[€$£]|%(?!\s*\d)|(?:EUR|USD|GBP|euros?|days?)\b)", "a number is written without a unit: 20"),
+    (r"(?<![\w\].)])\[", "there are no lists in a condition: compare with each value, joined by 'or'"),
     (r"(?P<sign>[+*/%]|(?<=\s)-(?=\s))", _explain_arithmetic),
 )
 
@@ -194,7 +178,8 @@ def explain_foreign_syntax(token: Token) -> ForeignSyntaxError | None:
     for start, match, say in sorted(matches, key=itemgetter(0)):
         if len(found) < _MOST and start >= taken and outside[start] != "\0":
             taken = match.end()
-            found.append(ForeignWord(token.start_index + start, say(match)))
+            message = say.replace("…", match[0]) if isinstance(say, str) else say(match)
+            found.append(ForeignWord(token.start_index + start, message))
     return ForeignSyntaxError(found, token) if found else None
 
 

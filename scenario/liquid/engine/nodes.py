@@ -26,11 +26,10 @@ from liquid.tag import Tag
 from liquid.token import TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_STRING, TOKEN_TAG, Token
 
 from scenario.errors import Aborted
-from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.context import Context, DiscardingSink, Sink
 from scenario.liquid.engine.lexer import expression_stream, liquid_tag_stream
 from scenario.liquid.engine.limits import check_digits
 from scenario.liquid.engine.logic import parse_condition, parse_operand
-from scenario.liquid.engine.sink import DiscardingSink, Sink
 
 if TYPE_CHECKING:
     from liquid import Environment

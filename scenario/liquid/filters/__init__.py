@@ -13,7 +13,7 @@ from liquid.builtin.filters import extra
 from liquid.builtin.filters import string as stock
 
 from scenario.liquid.engine.values import to_text
-from scenario.liquid.filters import dates, encodings, lists, numbers, texts
+from scenario.liquid.filters import dates, lists, numbers, texts
 
 
 def _printing_values(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,11 +37,10 @@ _FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     **numbers.FILTERS,
     **lists.FILTERS,
     **texts.FILTERS,
-    **encodings.FILTERS,
     **dates.FILTERS,
     # Aliases from other platforms' templates.
     "property_accessor": lists.property_,
-    "sha2": encodings.FILTERS["sha256"],
+    "sha2": texts.FILTERS["sha256"],
 }
 
 

@@ -126,7 +126,7 @@ def _format_name(at: dt.datetime, names: Locale, directive: str) -> str:
         case "P":
             return "am" if at.hour < 12 else "pm"
         case "q":
-            return _ordinal_suffix(at.day)
+            return "th" if at.day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(at.day % 10, "th")
         case "z" | ":z":
             return _format_offset(at, ":" if directive == ":z" else "")
         case "Z":
@@ -148,10 +148,6 @@ def _format_offset(at: dt.datetime, between: str) -> str:
     sign = "-" if offset < dt.timedelta() else "+"
     hours, minutes = divmod(abs(offset) // dt.timedelta(minutes=1), 60)
     return f"{sign}{hours:02d}{between}{minutes:02d}"
-
-
-def _ordinal_suffix(day: int) -> str:
-    return "th" if day in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(day % 10, "th")
 
 
 _LONGEST_DATE: Final = 64

@@ -10,17 +10,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from scenario.errors import TemplateError
-from scenario.liquid.analysis.fields import ENGINES, Kind
+from scenario.liquid.analysis.fields import ENGINES
 from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.engine.logic import parse_condition
-from scenario.liquid.lint.body import BodyLinter, parse_alone
+from scenario.liquid.lint.body import BodyLinter, check_states, parse_alone
 from scenario.liquid.lint.constants import check_texts
 from scenario.liquid.lint.expressions import ExpressionLinter, lint_nodes
 from scenario.liquid.lint.findings import LintedText, TemplateFinding
-from scenario.liquid.lint.json_states import check_states
 from scenario.liquid.lint.repair import parse_with_repairs
 from scenario.liquid.lint.scope import TemplateScope
-from scenario.liquid.shapes import Roots
+from scenario.liquid.shapes import Kind, Roots
 from scenario.liquid.sinks import request
 from scenario.liquid.sinks.body import compile_body
 from scenario.liquid.sinks.text import compile_condition, parse_template

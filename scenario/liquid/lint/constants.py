@@ -18,8 +18,8 @@ from liquid.expression import Expression
 
 from scenario.errors import TemplateError
 from scenario.http.urls import Access, UrlError, parse
+from scenario.liquid.engine.context import LiteralText
 from scenario.liquid.engine.nodes import child_nodes
-from scenario.liquid.engine.sink import LiteralText
 from scenario.liquid.filters import dates
 from scenario.liquid.lint.findings import LintedText
 from scenario.liquid.sinks.request import SILENT, check_header_value, render_path, render_url

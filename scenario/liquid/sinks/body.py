@@ -21,7 +21,7 @@ import marshal
 import urllib.parse
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final, TypeGuard, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar, cast
 
 from liquid.builtin.expressions import BooleanExpression, LoopExpression
 from liquid.builtin.output import OutputNode
@@ -29,13 +29,12 @@ from liquid.exceptions import LiquidError
 from liquid.token import TOKEN_EXPRESSION, Token
 
 from scenario.errors import TemplateError
-from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.context import Context, Sink
 from scenario.liquid.engine.environment import Engine, TemplateCache, empty_template, json_engine, strict_engine
 from scenario.liquid.engine.errors import make_error, translate_error
 from scenario.liquid.engine.instrument import instrument_expression
 from scenario.liquid.engine.limits import MAX_BODY, MAX_DEPTH, BoundReached
 from scenario.liquid.engine.logic import parse_condition, parse_loop
-from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import JsonValueError, json_text, replace_surrogates
 from scenario.liquid.sinks import body_parts
 from scenario.liquid.sinks.body_parts import BodyPart, join_path
@@ -173,7 +172,10 @@ _bodies: Final = TemplateCache[BodyPart]()
 
 
 def compile_body(body: Mapping[str, Any] | list[Any]) -> BodyPart:
-    key = _make_cache_key(body)
+    try:
+        key = marshal.dumps(cast("Any", body), 2)  # the fastest way to walk plain values
+    except ValueError:  # a date that YAML parsed from unquoted text, or a mapping other than a dict
+        key = marshal.dumps(_to_plain_values(body), 2)
     return _bodies.get(key, len(key), lambda: _compile_part(body, ""))
 
 
@@ -187,15 +189,6 @@ def _render_structure(body: Mapping[str, Any] | list[Any], data: Mapping[str, An
     except RecursionError as error:
         raise make_error("the body got a value that is nested too deeply", "", None, limit=True) from error
     return sink.getvalue()
-
-
-def _make_cache_key(body: Any) -> bytes:
-    """Return a cache key for a body. ``marshal`` is the fastest way to walk plain values."""
-    try:
-        return marshal.dumps(body, 2)
-    except ValueError:
-        # A date that YAML parsed from unquoted text, or a mapping other than a dict.
-        return marshal.dumps(_to_plain_values(body), 2)
 
 
 def _to_plain_values(body: Any) -> Any:

@@ -14,9 +14,8 @@ from liquid.builtin.tags.for_tag import ForLoop
 from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, LiquidTypeError
 from liquid.expression import Expression
 
-from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.context import Context, Sink
 from scenario.liquid.engine.environment import ParsedTemplate
-from scenario.liquid.engine.sink import Sink
 from scenario.liquid.engine.values import JsonValueError, json_text, replace_surrogates
 
 SAME_KEYS: Final = "two keys of the same mapping are equal"

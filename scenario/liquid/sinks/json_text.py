@@ -18,10 +18,10 @@ from liquid.builtin.content import Literal
 from liquid.exceptions import LiquidTypeError
 from liquid.token import TOKEN_CONTENT, Token
 
+from scenario.liquid.engine.context import LiteralText, Sink
 from scenario.liquid.engine.errors import make_error
 from scenario.liquid.engine.limits import MAX_BODY, size_limit
 from scenario.liquid.engine.nodes import child_nodes
-from scenario.liquid.engine.sink import LiteralText, Sink
 from scenario.liquid.engine.values import InString, JsonValueError, json_text, replace_surrogates, to_text
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
 

@@ -21,11 +21,11 @@ from liquid.exceptions import LiquidTypeError
 from liquid.token import Token
 
 from scenario.errors import TemplateError
-from scenario.http.headers import MAX_VALUE, denied
+from scenario.http.destinations import MAX_VALUE, denied_header
 from scenario.http.urls import is_dotted
+from scenario.liquid.engine.context import LiteralText, Sink
 from scenario.liquid.engine.environment import ParsedTemplate, TemplateCache, strict_engine
 from scenario.liquid.engine.errors import make_error
-from scenario.liquid.engine.sink import LiteralText, Sink
 from scenario.liquid.engine.values import PercentEncoded, replace_surrogates, to_text
 from scenario.liquid.sinks.text import parse_template, render_into
 
@@ -88,7 +88,8 @@ def _check_segments(sink: UrlSink, path_start: int, source: str) -> str:
     query = re.search(r"[?#]", url[path_start:])
     path_end = path_start + query.start() if query else len(url)
     for start, token in sink.data:
-        segment = _segment(url, start, path_start, path_end).strip(" ")
+        begin, end = url.rfind("/", path_start, start) + 1 or path_start, url.find("/", start, path_end)
+        segment = url[begin : path_end if end == -1 else end].strip(" ")
         if start <= path_end and (not segment or is_dotted(f"/{segment}")):
             offset = token.start_index if token is not None else 0
             raise make_error("this value leaves a part of the URL's path empty, '.' or '..'", source, offset)
@@ -98,12 +99,6 @@ def _check_segments(sink: UrlSink, path_start: int, source: str) -> str:
     if is_dotted(f"/{url[path_start:path_end].strip(' ')}"):
         raise make_error("a URL's path cannot have '.' or '..' as a part", source, 0)
     return url.strip(" ")
-
-
-def _segment(url: str, at: int, path_start: int, path_end: int) -> str:
-    start = url.rfind("/", path_start, at) + 1
-    end = url.find("/", at, path_end)
-    return url[start or path_start : path_end if end == -1 else end]
 
 
 def _first_text(parsed: ParsedTemplate) -> tuple[LiteralText | None, list[Node]]:
@@ -202,7 +197,7 @@ def check_header_name(name: str) -> None:
     """Reject a name that is malformed (RFC 9110 §5.6.2) or reserved."""
     if not _TOKEN.fullmatch(name):
         raise TemplateError("a header's name is made of letters, digits and '-'")
-    if denied(name):
+    if denied_header(name):
         raise TemplateError(f"the header '{name}' cannot be set by a scenario: remove it")
 
 

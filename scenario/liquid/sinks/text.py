@@ -14,7 +14,7 @@ from liquid.token import TOKEN_EXPRESSION, Token
 from liquid.undefined import Undefined
 
 from scenario.liquid.engine.access import plain_value
-from scenario.liquid.engine.context import Context
+from scenario.liquid.engine.context import Context, HtmlSink, Sink
 from scenario.liquid.engine.environment import (
     Engine,
     ParsedTemplate,
@@ -27,7 +27,6 @@ from scenario.liquid.engine.errors import make_error, translate_error
 from scenario.liquid.engine.instrument import instrument_expression
 from scenario.liquid.engine.limits import MAX_SOURCE
 from scenario.liquid.engine.logic import parse_condition
-from scenario.liquid.engine.sink import HtmlSink, Sink
 from scenario.liquid.engine.values import JsonValueError
 from scenario.source.findings import clip
 

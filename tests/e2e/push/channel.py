@@ -27,8 +27,7 @@ from activities.interface import Delivery, Sent
 from activities.outcome import Judgement, Outcome, Verdict
 from scenario import liquid
 from scenario.errors import Aborted
-from scenario.model.parts import Text
-from scenario.model.scalars import Name, OnUnknown
+from scenario.model.parts import Name, OnUnknown, Text
 from scenario.steps.delivery import DeliveryStep, Send
 
 if TYPE_CHECKING:

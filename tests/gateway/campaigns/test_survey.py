@@ -16,8 +16,7 @@ from gateway.campaigns.audience_file import AudienceLine, open_audience
 from gateway.campaigns.reading import AudienceReading, read_audience
 from gateway.campaigns.survey import AudienceEntry, InvalidLine, Survey, Surveyor
 from gateway.errors import BadInput
-from scenario.model.document import document
-from scenario.model.scenario import Scenario
+from scenario.model.scenario import Scenario, document
 from tests.factories import present
 
 STEPS = [{"sms": "hello", "text": "Hello"}]

@@ -22,7 +22,7 @@ from gateway.service.stats import (
 )
 from gateway.why.story import told
 from gateway.why.why import CapPlaces, WhyView
-from scenario.plan.difference import Redrawn, VersionDifference
+from scenario.plan.migration import Redrawn, VersionDifference
 from scenario.plan.retry import RetryPolicy
 from tests.fakes import ERASURE
 from tests.gateway.journey import ENTRY, HELD, PROGRESS, START, attempt

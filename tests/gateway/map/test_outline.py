@@ -12,7 +12,7 @@ import pytest
 
 from gateway.map.map import STYLE, ScenarioMap, quoted
 from gateway.map.outline import Block, OutlineItem, Overlay, outline, since
-from scenario.plan.difference import VersionDifference
+from scenario.plan.migration import VersionDifference
 from scenario.plan.plan import Plan, load_plan, restore
 from tests.documents import COMMAND, DOCS, DRAWN
 from tests.examples.scenarios import CAMPAIGNS, EXAMPLES, SCENARIOS

@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from runtime.store.campaigns import CampaignItem, StoredCampaign
-from scenario.model.document import document
-from scenario.model.scenario import Scenario
+from scenario.model.scenario import Scenario, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.factories import present

@@ -11,8 +11,7 @@ from temporalio.client import WorkflowExecution
 from temporalio.service import RPCStatusCode
 
 from gateway.pages.rendering import to_contact, to_journey
-from gateway.why.of_contact import NotLetIn
-from gateway.why.story import refused, told
+from gateway.why.story import NotLetIn, refused, told
 from gateway.why.why import CapPlaces, Question, WhyView
 from runtime.api_keys import Scope
 from runtime.encryption.keyring import Keyring
@@ -68,7 +67,7 @@ async def test_a_mistake_stands_at_its_field_and_all_filters_are_kept(reader: Si
     kept = "scenario=sale&version=1&state=waiting&step=wait-2&contact=7&since=2h&until=1h"
     for mistake, name, message in (
         ("sort=ended", "sort", "are listed by their start, newest first"),
-        ("sort=x", "sort", "choose one of the list"),
+        ("sort=x", "sort", "There is no such sort"),
         ("since=soon", "since", "'since' is neither a time nor a duration"),
         ("version=two", "version", "The version is a number"),
     ):

@@ -19,7 +19,7 @@ from gateway.sending import PER_HOUR, Outbox, Trials
 from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Receiver
 from runtime.store import Store
-from scenario.model.document import document
+from scenario.model.scenario import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.factories import admission_request, present

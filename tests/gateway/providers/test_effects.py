@@ -21,7 +21,7 @@ from gateway.service.events import EventView
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
 from runtime.telemetry.metrics import PROVIDER_EVENTS
-from scenario.model.document import load
+from scenario.model.scenario import load
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.factories import admission_request, attempt

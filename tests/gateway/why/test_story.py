@@ -34,8 +34,7 @@ from gateway.client import ScenarioClient
 from gateway.errors import BadCursor, BadInput, NotFound
 from gateway.preview.rendering import SENDERS
 from gateway.service.suppressions import ContactSuppressions, suppressions_of
-from gateway.why.of_contact import NotLetIn
-from gateway.why.story import clock, refused, told
+from gateway.why.story import NotLetIn, clock, refused, told
 from gateway.why.why import CapPlaces, answer, places
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store

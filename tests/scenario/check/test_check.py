@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario.check.check import check
-from scenario.check.suggestions import keys_of
+from scenario.check.structure import keys_of
 from scenario.http.destinations import KnownDestination, KnownDestinations
 from scenario.model.scenario import Scenario
 from scenario.source.findings import Finding, listed

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scenario.check.check import check
-from scenario.model.document import document, load
+from scenario.model.scenario import document, load
 from scenario.plan.compile import compile_plan
 from scenario.source.findings import Finding
 from scenario.steps.delivery import Batching, Send

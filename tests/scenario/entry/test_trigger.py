@@ -10,7 +10,7 @@ from scenario import liquid
 from scenario.entry.entry import clean, journey_root, parse_entry
 from scenario.entry.objects import with_trigger
 from scenario.liquid import Kind
-from scenario.plan.inputs import handed, pick
+from scenario.plan.compile import handed, pick
 from scenario.steps.host import EvaluationRequest
 from scenario.time import zone_of
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from scenario import liquid
 from scenario.errors import Aborted, TemplateError
-from scenario.plan.inputs import handed, pick
+from scenario.plan.compile import handed, pick
 from tests.scenario.liquid.samples import Page, pages, variables
 
 _WORDS = re.compile(r"\{\{|\}\}|\{%-?|-?%\}|\w+|\s+|.", re.DOTALL)

@@ -12,9 +12,9 @@ from liquid.exceptions import LiquidError
 
 from scenario import liquid
 from scenario.errors import Aborted
+from scenario.liquid.engine.context import Sink
 from scenario.liquid.engine.environment import text_engine
-from scenario.liquid.engine.sink import Sink
-from scenario.plan.inputs import handed, pick
+from scenario.plan.compile import handed, pick
 from tests.scenario.liquid.mutants import RENDERERS, mutants, outcome, problem
 from tests.scenario.liquid.samples import Page, pages, variables
 

@@ -7,8 +7,7 @@ import pytest
 
 from scenario.check.check import check
 from scenario.errors import ScenarioError
-from scenario.model.document import concise, digest, document, load, written
-from scenario.model.scenario import Scenario, number_of
+from scenario.model.scenario import Scenario, concise, digest, document, load, number_of, written
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import PlannedGoal, dump_plan, load_plan
 from scenario.steps.delivery import Send

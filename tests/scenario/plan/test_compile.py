@@ -11,10 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario.model import parts
-from scenario.model.document import document, load
-from scenario.model.scenario import Scenario
-from scenario.plan.compile import compile_plan, named_steps
-from scenario.plan.inputs import narrowed, pick
+from scenario.model.scenario import Scenario, document, load
+from scenario.plan.compile import compile_plan, named_steps, narrowed, pick
 from scenario.plan.plan import Gear, Plan, dump_plan, gear_of, load_plan, restore, shorten
 from scenario.plan.retry import STORED, RetryPolicy, fit
 from scenario.steps.delivery import Send

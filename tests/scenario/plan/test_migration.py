@@ -7,8 +7,7 @@ import pytest
 
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan, named_steps
-from scenario.plan.difference import difference
-from scenario.plan.migration import MigrationError, Place, fate, followed, migrated, unknown
+from scenario.plan.migration import MigrationError, Place, difference, fate, followed, migrated, unknown
 from scenario.plan.plan import Plan
 from tests.scenarios import plan_of as plan
 from tests.scenarios import scenario_of, scenario_text

@@ -157,7 +157,7 @@ def test_what_is_no_cap_is_answered_in_a_sentence(changed: dict[str, Any], messa
     with pytest.raises(ValidationError) as caught:
         Cap.model_validate({"name": "week", "at_most": 4, "per": "7d", **changed})
     [detail] = caught.value.errors()
-    assert worded(detail, f"'{detail['loc'][0]}'").message == message
+    assert worded(detail, f"'{detail['loc'][0]}'")[1] == message
 
 
 @pytest.mark.parametrize("per", ["day", "week", "month", "1d12h", "31d"])

@@ -101,6 +101,7 @@ def test_each_is_asked_only_where_those_before_have_nothing_against_it() -> None
         (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]), Skip("the address has unsubscribed from sms (unsub, 2026-02-03)", "suppressed")),
         (ALL, Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="vip")]), None),
         (replace(ALL, subscription={"sms": Agreement.model_validate({"tracking_consent": "open"})}), Facts(paris("2026-03-03T12:00"), [replace(GONE, scope="sms")]), Skip("no consent: the contact has not agreed to open by sms", "no_consent")),
+        (replace(ALL, subscription={"email": Agreement.model_validate({"tracking_consent": "open"})}), Facts(paris("2026-03-03T12:00")), None),
         (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [GONE]), None),
         (Rules(purpose="transactional"), Facts(paris("2026-03-03T12:00"), [STOP]), Skip("the address has answered STOP (stop, 2026-02-03)", "suppressed")),
         (ALL, Facts(paris("2026-03-03T12:00"), [], full("2026-03-05T10:02")), Skip("capped by week: 4 in 7d, next Thu 10:02", "capped")),

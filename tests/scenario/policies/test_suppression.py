@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from scenario.errors import BadRecipient
-from scenario.policies.addresses import channels, sources, spelled
 from scenario.policies.suppression import AddressVerdict, Source, Suppression, against, lasting, stops
+from scenario.steps.registry import channels, sources, spelled
 from scenario.words import Purpose
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)

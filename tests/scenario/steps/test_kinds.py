@@ -11,9 +11,8 @@ from typing import ClassVar
 import pytest
 
 from scenario.check.check import check
-from scenario.model.document import digest, document, load
-from scenario.model.outline import spelled
 from scenario.model.parts import Model
+from scenario.model.scenario import digest, document, load, spelled
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import Plan, dump_plan, load_plan
 from scenario.steps import registry

@@ -12,7 +12,7 @@ from activities.webhook.http.connections import MAX_INTERIM, translate
 from activities.webhook.http.exchange import MAX_BODY, MAX_HEADERS, Flight, Phase, Request, Target, authored, sendable
 from activities.webhook.http.transport import Transport
 from scenario.errors import TemplateError
-from scenario.http.headers import FRAMING, MAX_VALUE
+from scenario.http.destinations import FRAMING, MAX_VALUE
 from scenario.liquid import check_header_name
 from tests.activities.webhook import faults
 from tests.activities.webhook.casefiles import table

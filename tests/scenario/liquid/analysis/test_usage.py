@@ -7,9 +7,9 @@ import pytest
 
 from scenario.liquid import find_compared_values
 from scenario.liquid.analysis import usage
-from scenario.liquid.analysis.fields import Kind
 from scenario.liquid.engine.environment import text_engine
-from scenario.plan.inputs import handed
+from scenario.liquid.shapes import Kind
+from scenario.plan.compile import handed
 
 LINES = "order.products"
 NAMED: list[tuple[Any, dict[str, tuple[str, ...]]]] = [

@@ -11,7 +11,7 @@ import pytest
 from scenario.errors import Aborted, LimitExceeded, TemplateError
 from scenario.liquid import render_form, render_json, render_plain
 from scenario.liquid.sinks.body import compile_body
-from scenario.plan.inputs import handed, pick
+from scenario.plan.compile import handed, pick
 
 DATA: dict[str, Any] = {
     "items": [{"n": "a", "keep": True}, {"n": 'b"', "keep": False}, {"n": "c", "keep": True}],

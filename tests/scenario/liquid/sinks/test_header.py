@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scenario.errors import TemplateError
-from scenario.http.headers import DENIED_NAMES, DENIED_PREFIXES
+from scenario.http.destinations import DENIED_NAMES, DENIED_PREFIXES
 from scenario.liquid import check_header_name, render_header
 from scenario.liquid.sinks.request import check_header_value
 
