@@ -139,6 +139,11 @@ def present(value: T | None) -> T:
     return value
 
 
+LATER_DOCUMENT: Final = {"scenario": "later", "trigger": "order", "steps": [{"fax": "hello"}]}
+LATER_PLAN: Final = {"start": "hello", "steps": {"hello": {"kind": "fax", "next": None}}}
+"""What a later release publishes, which has another kind of step."""
+
+
 async def publish(store: Store, text: str) -> int:
     checked = check(text).scenario
     assert checked is not None

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, cast
 
-from pydantic import Field, PlainSerializer
+from pydantic import Field, PlainSerializer, ValidationError
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState, WorkflowExecutionStatus
 from temporalio.api.failure.v1 import Failure as TemporalFailure
@@ -363,6 +363,14 @@ def why_failed(cause: BaseException | None) -> str:
             return "failed: see it in Temporal's UI"
 
 
+async def read_plan(store: Store, scenario: str, version: int | None = None) -> Plan | None:
+    """Return the plan of a version, by default the newest, or None if it is unknown or of a later release."""
+    published = await store.version(scenario, version)
+    try:
+        return load_plan(published.plan) if published else None
+    except ValidationError:
+        return None
+
+
 async def _plan(store: Store, entry: StoredEntry | None) -> Plan | None:
-    published = await store.version(entry.scenario, entry.version) if entry else None
-    return load_plan(published.plan) if published else None
+    return await read_plan(store, entry.scenario, entry.version) if entry else None

@@ -50,6 +50,7 @@ from runtime.store.campaign_lines import StoredAudience
 from runtime.store.campaigns import PENDING, StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow, unless_gone
 from runtime.watched_file import UnusableFile
+from scenario.errors import ScenarioError
 from scenario.plan.plan import Gear, gear_of
 from scenario.words import LineOutcome, Operation
 from workflows.campaign import WORKFLOW, CampaignState
@@ -101,6 +102,9 @@ class CampaignService:
             opened = await self._content.open(name, int(number) if at else None)
         except (UnknownVersion, ValueError):
             raise BadInput(f"no {request.scenario[:80]} is published: publish it first", at=["scenario"]) from None
+        except ScenarioError:
+            text = f"{name} was published by a later release of this program: update it"
+            raise BadInput(text, at=["scenario"]) from None
         audience = audience or await self._store.newest_audience(caller.id, request.audience)
         known = await self._store.stored_campaign(request.name)
         if known is not None:

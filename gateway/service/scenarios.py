@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
-
-from pydantic import ValidationError
 
 from activities.content import Content, LoadedVersion, UnknownVersion
 from gateway.concurrency import CoalescingCache
@@ -115,14 +115,9 @@ class ScenarioService:
         """Return a version, by default the newest, with its plan. Raise BadInput if it is of a later release."""
         newest = await require_for(self._store, caller, name)
         try:
-            opened = await self.content.open(name, newest if version is None else version)
-            _ = opened.table
+            return await _loaded(self.content, name, newest if version is None else version)
         except UnknownVersion:
             raise UnknownScenario(f"there is no version {version} of {name}: the newest is {newest}") from None
-        except (ScenarioError, ValueError):
-            text = f"{name}@{version or newest} was published by a later release of this program: update it"
-            raise BadInput(text) from None
-        return opened
 
     async def names(self, caller: Caller) -> list[str]:
         return [one.scenario for one in await self._store.scenarios() if caller.may_use(one.scenario)]
@@ -161,10 +156,11 @@ class ScenarioService:
         stored = shown and await self._store.version(name, shown.version)
         if shown is None or stored is None:
             raise UnknownScenario(f"there is no version {version} of {name}: its newest is {name}@{listed[0].version}")
-        plan = load_plan(stored.plan)
+        with _readable(name, shown.version):
+            plan, scenario = load_plan(stored.plan), load(stored.document)
         return ScenarioView(
             version=shown,
-            document=document(load(stored.document)),
+            document=document(scenario),
             trigger=str(stored.document["trigger"]),
             events=sorted(plan.events),
             steps=[StepDescription(id=step, kind=row.kind, what=row.describe()) for step, row in plan.steps.items()],
@@ -199,14 +195,27 @@ async def require_for(store: Store, caller: Caller, scenario: str) -> int:
 
 
 async def load_version(content: Content, scenario: str, version: int, newest: int) -> LoadedVersion:
+    """Return a version with its plan. Raise BadInput if it does not exist, or is of a later release."""
     try:
-        opened = await content.open(scenario, version)
-        _ = opened.table
+        return await _loaded(content, scenario, version)
     except UnknownVersion:
         raise BadInput(f"{scenario} has no version {version}: the newest is {newest}") from None
-    except ValidationError:
+
+
+async def _loaded(content: Content, scenario: str, version: int) -> LoadedVersion:
+    with _readable(scenario, version):
+        opened = await content.open(scenario, version)
+        _ = opened.table
+        return opened
+
+
+@contextmanager
+def _readable(scenario: str, version: int) -> Generator[None]:
+    """Raise BadInput if the document or the plan of a version is of a later release."""
+    try:
+        yield
+    except (ScenarioError, ValueError):
         raise BadInput(f"{scenario}@{version} was published by a later release of this program: update it") from None
-    return opened
 
 
 def _order(item: VersionView) -> tuple[str, int]:

@@ -15,8 +15,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from gateway.concurrency import gather_some
-from gateway.errors import BadInput, NotFound
-from gateway.journeys.snapshot import JourneySnapshot, describe, end_of, read_admitted
+from gateway.errors import BadCursor, BadInput, NotFound
+from gateway.journeys.snapshot import JourneySnapshot, describe, end_of, read_admitted, read_plan
 from gateway.service.index import JourneyIndex, equals, literal, one_of
 from gateway.service.view import Moment, PageRequest, View, Zone, encode_cursor
 from gateway.why.story import EntryStory, Happening, NotLetIn, clock, refused, told
@@ -24,7 +24,7 @@ from runtime.search_attributes import CONTACT_ID, JOURNEY_STATE, SCENARIO_NAME
 from runtime.store import Store
 from runtime.store.erasures import ERASED
 from scenario.entry.entry import journeys_of
-from scenario.plan.plan import Plan, load_plan
+from scenario.plan.plan import Plan
 from scenario.policies import caps
 from scenario.policies.caps import Cap, Counted, full
 from scenario.policies.policies import Policies
@@ -101,8 +101,10 @@ async def why(
 ) -> WhyView:
     """Explain a contact's entries to some scenarios, or to all for None. See `JourneyService.why`."""
     last = page.place(tuple[Moment, str])  # the time and the run of an entry
-    # The end of a period is exclusive. Entries of the same moment may be on this page.
-    period = Period(since, last and last[0] + timedelta(microseconds=1))
+    try:  # the end of a period is exclusive, and entries of the same moment may be on this page
+        period = Period(since, last and last[0] + timedelta(microseconds=1))
+    except OverflowError:
+        raise BadCursor from None
     wanted = page.limit + 2  # the last one of the page before, and one more to know that there are more
     found = await asyncio.gather(*(_stories(temporal, store, contact, one, period, wanted) for one in scenarios))
     stories = [story for some, _ in found for story in some if last is None or _order(story) < last]
@@ -254,8 +256,7 @@ async def _stories(
         _journeys(temporal, store, contact, scenario, period, limit),
         _not_let_in(temporal, store, contact, scenario, period, limit),
     )
-    names = {entry.scenario for entry in others}
-    plans = {name: load_plan(newest.plan) for name in names if (newest := await store.version(name))}
+    plans = {name: await read_plan(store, name) for name in {entry.scenario for entry in others}}
     stories = [told(view, view.entry) for view in let_in if view.entry is not None]
     known = {story.run_id for story in stories}  # admitted while Temporal was asked
     stories += [refused(entry, plans.get(entry.scenario)) for entry in others if entry.run_id not in known]

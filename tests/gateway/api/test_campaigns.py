@@ -9,7 +9,7 @@ import pytest
 
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem
-from tests.factories import present, publish, stored_campaign
+from tests.factories import LATER_DOCUMENT, LATER_PLAN, present, publish, stored_campaign
 from tests.gateway.api.conftest import HELLO, Door, opened
 from tests.gateway.search import Search
 
@@ -95,6 +95,12 @@ async def test_a_file_is_uploaded_in_parts_and_a_campaign_begins_with_it(gateway
     assert await gateway.call("POST", "/campaigns", status=202, json=BODY) == begun
     [stored] = await gateway.store.stored_campaigns()
     assert present(await gateway.store.stored_audience(stored.audience)).parts == 2
+
+
+async def test_a_scenario_of_a_later_release_has_no_campaign(gateway: Door):
+    await gateway.store.publish("later", LATER_DOCUMENT, LATER_PLAN, "digest")
+    problem = await gateway.call("POST", "/campaigns", status=422, json={**BODY, "scenario": "later"})
+    assert problem["detail"] == "later was published by a later release of this program: update it"
 
 
 async def test_a_key_starts_its_scenarios_with_its_own_files(gateway: Door):

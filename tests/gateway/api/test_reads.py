@@ -18,7 +18,7 @@ import time_machine
 from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from scenario.words import EVENT_TYPES
-from tests.factories import NOW, admission_request, attempt
+from tests.factories import LATER_DOCUMENT, LATER_PLAN, NOW, admission_request, attempt
 from tests.gateway.api.conftest import Door, http_scope, opened
 from tests.gateway.api.test_refused import requests
 from tests.gateway.pages.test_shown import NOW as SHOWN_AT
@@ -27,7 +27,20 @@ from tests.gateway.search import Search
 from tests.gateway.service.test_outgoing import held
 
 START = datetime(2026, 3, 3, 9, tzinfo=UTC)
+READABLE = {"scenario": "later", "trigger": "order", "steps": [{"sms": "hello", "text": "Hello"}]}
 ATTEMPT = attempt(workflow_id="hello/1", scenario="hello", contact_id="1", started_at=START)
+
+
+@pytest.mark.parametrize(("text", "plan"), [(LATER_DOCUMENT, {"start": None, "steps": {}}), (READABLE, LATER_PLAN)])
+async def test_what_a_later_release_published_is_no_fault(store: Store, text: dict[str, Any], plan: dict[str, Any]):
+    await store.publish("later", text, plan, "digest")
+    await store.admit(admission_request("7", "later"))
+    await store.depart("later/7", "run-1", "finished", None, START)
+    async with opened(store, Search(strict=True)) as door:
+        for path in ("scenarios/later", "stats/later", "trends/later?version=1", "results/later"):
+            problem = await door.call("GET", f"/{path}", status=422)
+            assert problem["detail"] == "later@1 was published by a later release of this program: update it"
+        assert (await door.call("GET", "/journeys/later/7"))["state"] == "finished"
 
 
 @pytest.fixture

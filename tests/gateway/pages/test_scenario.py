@@ -8,7 +8,7 @@ from temporalio.service import RPCStatusCode
 
 from gateway.pages.scenario_operations import AT
 from runtime.store import Store
-from tests.factories import admission_request
+from tests.factories import LATER_DOCUMENT, LATER_PLAN, admission_request
 from tests.gateway.pages.conftest import SITE, Document, Site, visited
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_preview import Here
@@ -49,6 +49,13 @@ async def test_addresses_that_make_no_sense_are_refused_in_words(site: Site):
     assert (refused.values("#since", "value"), refused.texts("h2, table")) == (["soon"], [])
     await site.sign_in("read", scenarios=["b"])
     await site.get("/scenarios/sale/results", 403)
+
+
+async def test_a_version_of_a_later_release_is_shown_as_one(reader: Site):
+    await reader.store.publish("later", LATER_DOCUMENT, LATER_PLAN, "digest")
+    for address in ("", "?version=1", "/results", "/trends"):
+        shown = await reader.get(f"/scenarios/later{address}", 422)
+        assert "later@1 was published by a later release of this program: update it" in shown.text()
 
 
 async def test_without_search_the_page_says_what_is_not_known(reader: Site, temporal: Search):

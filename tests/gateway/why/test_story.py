@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,6 +34,7 @@ from gateway.client import ScenarioClient
 from gateway.errors import BadCursor, BadInput, NotFound
 from gateway.preview.rendering import SENDERS
 from gateway.service.suppressions import ContactSuppressions, suppressions_of
+from gateway.service.view import encode_cursor
 from gateway.why.story import NotLetIn, clock, refused, told
 from gateway.why.why import CapPlaces, answer, places
 from runtime.derived_keys import AddressHashes
@@ -116,8 +117,9 @@ async def test_pages_have_every_entry_once(store: Store):
     assert {story.journey for story in lately} == {f"a/7/{number}" for number in range(3)}
     with pytest.raises(NotFound):
         await client.why("7", since=NOW + timedelta(hours=1))
-    with pytest.raises(BadCursor):
-        await client.why("7", cursor="abc")
+    for wrong in ("abc", encode_cursor([datetime.max.replace(tzinfo=UTC), "r1"])):
+        with pytest.raises(BadCursor):
+            await client.why("7", cursor=wrong)
     with pytest.raises(BadInput, match=r"has a step 'hello': none is known$"):  # no version of 'a' is stored
         await client.why("7", step="hello")
 
