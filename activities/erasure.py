@@ -44,10 +44,11 @@ from activities.background import (
     RowsCleared,
 )
 from activities.interface import JOURNEYS, OPERATORS, priority_of
+from activities.periodic import repeating
 from runtime.encryption.codec import contact_of
 from runtime.encryption.keyring import REMEMBERED, Keyring
 from runtime.errors import SetupError
-from runtime.process.shutdown import background_task, repeating
+from runtime.process.shutdown import background_task
 from runtime.search_attributes import CONTACT_ID, quote
 from runtime.store import Store, StoreError
 from runtime.store.schema import StoredErasure, erased_name

@@ -37,12 +37,12 @@ from activities.background import (
 from activities.channel_registry import webhook_queue
 from activities.failures import expected
 from activities.interface import JOURNEYS, priority_of
+from activities.periodic import repeating
 from activities.webhook.destinations.form import MOST_MEMBERS
 from activities.webhook.outcome import of_status, parse_retry_after
 from activities.webhook.platform import CallFailed, PlatformCalls
 from activities.webhook.route import Route, Routes
 from runtime.encryption.codec import keyring_in
-from runtime.process.shutdown import repeating
 from runtime.store import Store
 from runtime.store.memberships import Membership
 from scenario.errors import NotConfigured

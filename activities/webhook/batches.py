@@ -26,13 +26,13 @@ from activities.failures import FailureKind
 from activities.interface import JOURNEYS, Delivery, priority_of
 from activities.open_attempt import OpenAttempt
 from activities.outcome import Backoff, Judgement, Outcome, Verdict
+from activities.periodic import repeating
 from activities.retry import jittered
 from activities.webhook.http.exchange import Response
 from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered, parse_retry_after
 from activities.webhook.rendering import render
 from runtime.encryption.codec import EntryCodec
 from runtime.errors import StoreError
-from runtime.process.shutdown import repeating
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
 from runtime.telemetry.metrics import BATCH_ITEMS

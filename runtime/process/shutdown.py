@@ -1,4 +1,4 @@
-"""Background tasks of a process, and its shutdown: one deadline for all that it closes, and its exit."""
+"""Shutdown of a process: one deadline for all that it closes, the end of background tasks, and its exit."""
 
 from __future__ import annotations
 
@@ -7,21 +7,11 @@ import logging
 import os
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
-from uuid import uuid4
+from typing import Any, NoReturn
 
-from temporalio.service import RPCError
-
-from runtime.errors import StoreError
 from runtime.telemetry.telemetry import PATIENCE, Telemetry
-
-if TYPE_CHECKING:
-    from runtime.store import Store
-
-logger = logging.getLogger(__name__)
 
 
 class Deadline:
@@ -57,33 +47,6 @@ async def background_task(work: Coroutine[Any, Any, None], name: str) -> AsyncGe
     finally:
         task.cancel()
         await asyncio.wait([task])
-
-
-@asynccontextmanager
-async def repeating(
-    store: Store, lease: str, work: Callable[[], Awaitable[object]], *, every: float
-) -> AsyncGenerator[None]:
-    """Do some work periodically on behalf of all processes: in the one that has a lease, every so many seconds.
-
-    The lease is a plural: logs name the work by it.
-    """
-    holder = uuid4().hex
-
-    async def run() -> None:
-        while True:
-            try:
-                now = datetime.now(UTC)
-                if await store.lease(lease, holder, now=now, expires_at=now + timedelta(seconds=2 * every)):
-                    await work()
-            except (StoreError, RPCError) as error:
-                said = error.status.name if isinstance(error, RPCError) else error
-                logger.warning("open %s were not looked at: %s", lease, said)
-            except Exception:  # whatever it is: without this loop, a lost start is never repeated
-                logger.exception("open %s cannot be looked at", lease)
-            await asyncio.sleep(every)
-
-    async with background_task(run(), lease):
-        yield
 
 
 def exit_process(status: int, telemetry: Telemetry | None = None, *, patience: float = PATIENCE) -> NoReturn:
