@@ -37,7 +37,6 @@ from activities.sms.configured import twilio_token
 from activities.suppressions import PlatformNotifier, Suppressor, address_seal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
-from gateway.asgi import RefusedCall, read_body, refusal
 from gateway.callbacks.links import Unsubscriptions, is_link, page, saying
 from gateway.callbacks.mail import InboundMail
 from gateway.client import Services
@@ -47,6 +46,7 @@ from gateway.journeys.snapshot import describe, word_of
 from gateway.providers.app import InboundEvents, expects_events, fetching, providers_of
 from gateway.providers.effects import ProviderEffects
 from gateway.providers.texts import InboundTexts
+from gateway.public_calls import RefusedCall, read_body, refusal
 from gateway.service.caller import TERMINAL
 from gateway.service.events import NO_NAME, NO_PROPERTIES, check_event, event_message
 from runtime.derived_keys import AddressHashes, ExpiredToken, TokenError, suppression_keys

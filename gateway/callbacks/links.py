@@ -35,9 +35,9 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.asgi import RefusedCall, read_body, shortly
 from gateway.concurrency import RateLimit
 from gateway.errors import BadInput
+from gateway.public_calls import RefusedCall, read_body, shortly
 from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
 from scenario.errors import BadRecipient

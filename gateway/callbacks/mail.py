@@ -28,7 +28,7 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.asgi import is_authorized, read_body, refusal, shortly
+from gateway.public_calls import is_authorized, read_body, refusal, shortly
 from runtime.public_links import ReturnPaths
 from runtime.store import StoreError
 from scenario.errors import BadRecipient

@@ -20,12 +20,12 @@ from activities.sms.configured import twilio_token
 from activities.webhook.errors import AttemptError
 from activities.webhook.http.exchange import Request as ProviderRequest
 from activities.webhook.http.transport import Transport
-from gateway.asgi import read_body, refusal, shortly
 from gateway.providers.effects import ProviderEffects, Unfinished
 from gateway.providers.email import Brevo, Mailgun, Postmark, SendGrid
 from gateway.providers.provider import Call, Forged, NotNow, Provider, Unreadable
 from gateway.providers.ses import Fetch, Ses
 from gateway.providers.texts import TwilioStatus, WhatsApp
+from gateway.public_calls import read_body, refusal, shortly
 from runtime.errors import SettingsError
 from runtime.public_links import PROVIDER_PATH
 from runtime.settings import Settings

@@ -26,7 +26,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from activities.email.message import CUSTOM
-from gateway.asgi import is_authorized
 from gateway.providers.provider import (
     Bounce,
     Call,
@@ -38,6 +37,7 @@ from gateway.providers.provider import (
     moment,
     text_at,
 )
+from gateway.public_calls import is_authorized
 from runtime.errors import SettingsError
 from scenario.type_guards import mapping_or_empty
 

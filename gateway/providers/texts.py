@@ -25,8 +25,8 @@ from temporalio.service import RPCError
 
 from activities.sms.twilio import DELIVERY, address_verdict
 from activities.suppressions import Suppressor
-from gateway.asgi import RefusedCall, is_one_of, read_body, refusal, shortly
 from gateway.providers.provider import Call, Forged, ProviderEvent, code_of, delivery_in, moment, text_at
+from gateway.public_calls import RefusedCall, is_one_of, read_body, refusal, shortly
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store, StoreError
 from scenario.errors import BadRecipient

@@ -324,7 +324,7 @@ def test_the_table_of_answers_is_what_the_sender_does():
 
 def test_the_table_of_the_gateways_answers_and_the_numbers_are_those_of_the_code():
     gateway = Path(__file__).parents[2] / "gateway"
-    source = "".join((gateway / name).read_text(encoding="utf-8") for name in ("callbacks/app.py", "asgi.py"))
+    source = "".join((gateway / name).read_text(encoding="utf-8") for name in ("callbacks/app.py", "public_calls.py"))
     refusals = {int(status) for status in re.findall(r"RefusedCall\((\d+)", source)}
     assert {status for row in rows("answer") for status in statuses(row[0])} == refusals | {202, 400, 405}
     assert f"works for {CALLBACK_LIFE.days} days" in PAGE
