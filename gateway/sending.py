@@ -41,14 +41,14 @@ from scenario.errors import BadRecipient, NotConfigured
 from scenario.policies.order import Rules, rules_of, stopped
 from scenario.policies.policies import Policies
 from scenario.steps.delivery import DeliveryStep, Send
-from scenario.steps.registry import channels, spelled
+from scenario.steps.registry import canonical_address, suppressible_channels
 
 logger = logging.getLogger("gateway")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """The rules that test messages respect, and their record. The address of a recipient is not recorded."""
+    """The rules that test messages respect, and their record. A recipient's address is neither recorded nor logged."""
 
     store: Store | None = None  # suppressions and the log of attempts, or None to record nothing
     hashes: AddressHashes | None = None  # the keys of addresses, or None if suppressions are not configured
@@ -72,7 +72,7 @@ class Trials:
             raise BadInput(f"nothing was sent: {stopping.words}")
 
     async def record(self, attempt: Attempt) -> None:
-        """Record an attempt. If the store is unavailable, only log that."""
+        """Record an attempt with the masked beginning of its response. If the store is unavailable, only log that."""
         if self.store is None:
             return
         try:
@@ -203,7 +203,7 @@ def is_allowed(attempt: Attempt, address: str, recipients: str) -> bool:
     allowed = {spelling for text in recipients.split(",") for spelling in _spellings(text.strip())}
     if not address:
         return attempt.destination.casefold() in allowed
-    address = spelled(attempt.channel, address)
+    address = canonical_address(attempt.channel, address)
     return bool({address, _domain(address)} & allowed)
 
 
@@ -214,12 +214,12 @@ def _domain(address: str) -> str:
 def _spellings(text: str) -> Iterator[str]:
     if text.startswith("@"):
         with suppress(BadRecipient):
-            yield _domain(spelled(EMAIL.name, f"anybody{text}"))
+            yield _domain(canonical_address(EMAIL.name, f"anybody{text}"))
         return
     yield text.casefold()
-    for channel in channels():
+    for channel in suppressible_channels():
         with suppress(BadRecipient):
-            yield spelled(channel, text)
+            yield canonical_address(channel, text)
 
 
 PER_HOUR: Final = 20  # maximum number of test messages of one API key in an hour, counted per process

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from runtime.settings import MIN_KEY, Settings, parse_keys
-from scenario.steps.registry import spelled
+from scenario.steps.registry import canonical_address
 
 _PREFIX: Final = "scenario-runner "
 
@@ -100,7 +100,7 @@ class AddressHashes:
         return tuple(one[:20] for one in self._digests(channel, address, f"\0{delivery_id}"))
 
     def _digests(self, channel: str, address: str, purpose: str = "") -> tuple[str, ...]:
-        what = f"{channel}\0{spelled(channel, address)}{purpose}".encode()
+        what = f"{channel}\0{canonical_address(channel, address)}{purpose}".encode()
         return tuple(hmac.digest(key, what, hashlib.sha256).hex() for key in self._keys)
 
 

@@ -37,7 +37,7 @@ from uuid import UUID
 from runtime.derived_keys import ExpiredToken, SealedToken, derive_keys, suppression_keys
 from runtime.errors import SettingsError
 from runtime.settings import Settings, parse_key
-from scenario.steps.registry import spelled
+from scenario.steps.registry import canonical_address
 
 CALLBACK_LIFE: Final = timedelta(days=30)  # lifetime of a token, counted from the delivery's own time
 
@@ -181,4 +181,4 @@ class ReturnPaths:
 
     @staticmethod
     def _proof(key: bytes, identity: bytes, address: str) -> bytes:
-        return hmac.digest(key, identity + spelled(_CHANNEL, address).encode(), hashlib.sha256)[:_PROOF]
+        return hmac.digest(key, identity + canonical_address(_CHANNEL, address).encode(), hashlib.sha256)[:_PROOF]

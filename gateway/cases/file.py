@@ -24,7 +24,7 @@ from scenario.source.source import Path as Place
 from scenario.source.source import Source
 from scenario.source.yaml import MAX_NODES
 from scenario.steps.delivery import Send
-from scenario.steps.registry import channels, sources
+from scenario.steps.registry import suppressible_channels, suppression_sources
 from scenario.type_guards import is_list, is_mapping, members
 
 if TYPE_CHECKING:
@@ -196,10 +196,10 @@ def _check(made: Draft, place: Place, case: Case, report: Report) -> None:
         if operation.verb in ("retry", "skip") and operation.says not in rows:
             _no_step((*place, "operations", index, operation.verb), operation.says, rows, report)
     for channel, source in case.suppressed.items():
-        known = sources(channel)
+        known = suppression_sources(channel)
         if not known:
             told = f"'{clip(channel)}' is not a channel that writes to addresses"
-            _unknown((*place, "suppressed", channel), told, channel, channels(), report, key=True)
+            _unknown((*place, "suppressed", channel), told, channel, suppressible_channels(), report, key=True)
         elif source not in known:
             told = f"'{clip(source)}' is not why an address of {channel} is suppressed"
             _unknown((*place, "suppressed", channel), told, source, known, report)

@@ -31,7 +31,7 @@ from scenario.policies.suppression import Suppression
 from scenario.source.source import Path as Place
 from scenario.steps.delivery import DeliveryStep, Send
 from scenario.steps.host import Delivered, Event, Failed, NotBefore
-from scenario.steps.registry import sources
+from scenario.steps.registry import suppression_sources
 from scenario.steps.webhook import Webhook
 from scenario.time import later, zone_of
 from scenario.words import PROVIDER_EVENTS
@@ -159,7 +159,7 @@ class _CaseRunner:
         suppressions = [
             Suppression(channel, "", known, start)
             for channel, source in case.suppressed.items()
-            for known in sources(channel)
+            for known in suppression_sources(channel)
             if known == source
         ]
         places: list[PlaceClaim] = []

@@ -26,7 +26,7 @@ from runtime.store.suppressions import SUPPRESSED_TOGETHER
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 from scenario.source.findings import listed, near
-from scenario.steps.registry import channels, recipients, sources, spelled
+from scenario.steps.registry import canonical_address, recipient_fields, suppressible_channels, suppression_sources
 from scenario.type_guards import mapping_or_empty
 
 BY_HAND: Final = "custom"  # the source of an operator's suppressions
@@ -171,9 +171,9 @@ def configured_hashes(settings: Settings) -> AddressHashes:
 
 def channel_of(address: str) -> str:
     """Return the channel that can reach an address. Raise BadInput if none can."""
-    for channel in channels():
+    for channel in suppressible_channels():
         try:
-            spelled(channel, address)
+            canonical_address(channel, address)
         except BadRecipient:
             continue
         return channel
@@ -192,8 +192,9 @@ def suppression(
 ) -> Suppression:
     """Return a suppression, by default of now. Raise BadInput if a word is not one of those that are allowed."""
     _check_channel(channel)
-    if source not in sources(channel):
-        raise BadInput(f"'{source[:40]}' suppresses nothing by {channel}: it is one of {listed(sources(channel))}")
+    known = suppression_sources(channel)
+    if source not in known:
+        raise BadInput(f"'{source[:40]}' suppresses nothing by {channel}: it is one of {listed(known)}")
     if scope and source != UNSUBSCRIBED:
         raise BadInput(f"'{source}' stops everything to an address: only '{UNSUBSCRIBED}' has a scope")
     words = readable(" ".join(evidence.split()).encode(errors="replace"))[:_EVIDENCE]
@@ -201,8 +202,9 @@ def suppression(
 
 
 def _check_channel(channel: str) -> None:
-    if channel not in channels():
-        raise BadInput(f"'{channel[:40]}' is no channel with addresses: it is one of {listed(channels())}")
+    known = suppressible_channels()
+    if channel not in known:
+        raise BadInput(f"'{channel[:40]}' is no channel with addresses: it is one of {listed(known)}")
 
 
 def _header(line: str, delimiter: str) -> list[str]:
@@ -293,7 +295,7 @@ async def suppressions_of(
     except BadInput as error:
         return ContactSuppressions(journey, unknown=str(error))
     channels, found = list[str](), list[Suppression]()
-    for channel, (root, name) in recipients().items():
+    for channel, (root, name) in recipient_fields().items():
         address = mapping_or_empty(entry.get(root)).get(name)
         try:
             addresses = hashes.of(channel, str(address)) if address else ()

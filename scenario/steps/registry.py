@@ -1,4 +1,4 @@
-"""The list of step kinds, how a step or a row of any kind is read, and the channels that write to addresses.
+"""The list of step kinds, how a step or a row of any kind is read, and the addresses that kinds send to.
 
 A new kind is a module beside this one, and a line here.
 """
@@ -54,23 +54,23 @@ def kind_of(step: object) -> str | None:
     return next((key for key in step if key in KINDS), None) if is_mapping(step) else None
 
 
-def channels() -> tuple[str, ...]:
+def suppressible_channels() -> tuple[str, ...]:
     """Return the channels that write to addresses which may be suppressed."""
     return tuple(dict.fromkeys(model.channel for model in _senders() if model.suppressed_by))
 
 
-def sources(channel: str) -> tuple[Source, ...]:
+def suppression_sources(channel: str) -> tuple[Source, ...]:
     """Return the reasons for which an address of a channel may be suppressed."""
     return next((model.suppressed_by for model in _senders() if model.channel == channel), ())
 
 
-def recipients() -> dict[str, tuple[str, str]]:
+def recipient_fields() -> dict[str, tuple[str, str]]:
     """Return the root and field of the recipient's address, by channel whose addresses may be suppressed."""
     return {model.channel: model.recipient for model in _senders() if model.suppressed_by and model.recipient}
 
 
-def spelled(channel: str, address: str) -> str:
-    """Return the canonical spelling of an address of one of `channels`. Raise BadRecipient, which does not quote it."""
+def canonical_address(channel: str, address: str) -> str:
+    """Return the canonical spelling of an address. Raise BadRecipient, which does not quote it."""
     return next(model for model in _senders() if model.channel == channel).spelled(address)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import AddressVerdict, Source, Suppression, against, lasting, stops
-from scenario.steps.registry import channels, sources, spelled
+from scenario.steps.registry import canonical_address, suppressible_channels, suppression_sources
 from scenario.words import Purpose
 
 NOW = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
@@ -62,10 +62,10 @@ def test_three_are_too_many() -> None:
 
 
 def test_channels_with_addresses_have_the_platforms_words() -> None:
-    assert channels() == ("email", "sms")
-    assert sources("email") == ("custom", "unsub", "soft", "bounce", "fbl")
-    assert sources("sms") == ("custom", "stop", "soft", "bounce", "unsub")
-    assert sources("webhook") == sources("wait") == sources("pigeon") == ()
+    assert suppressible_channels() == ("email", "sms")
+    assert suppression_sources("email") == ("custom", "unsub", "soft", "bounce", "fbl")
+    assert suppression_sources("sms") == ("custom", "stop", "soft", "bounce", "unsub")
+    assert suppression_sources("webhook") == suppression_sources("wait") == suppression_sources("pigeon") == ()
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_channels_with_addresses_have_the_platforms_words() -> None:
     ],
 )  # fmt: skip
 def test_spellings_of_one_address_are_one(channel: str, one: str, other: str) -> None:
-    assert spelled(channel, one) == spelled(channel, other)
+    assert canonical_address(channel, one) == canonical_address(channel, other)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_spellings_of_one_address_are_one(channel: str, one: str, other: str) ->
 )
 def test_what_is_no_address_is_refused_unquoted(channel: str, address: str) -> None:
     with pytest.raises(BadRecipient) as caught:
-        spelled(channel, address)
+        canonical_address(channel, address)
     assert not address or address not in str(caught.value)
 
 
