@@ -115,9 +115,10 @@ def fairness_key(destination: str) -> str:
 OPERATORS: Final = "operators"
 CAMPAIGNS: Final = "campaigns"
 PRIORITIES: Final[Mapping[str, int]] = {OPERATORS: 1, TRANSACTIONAL: 2, MARKETING: 3, CAMPAIGNS: 4}
-"""Temporal's priority keys of journeys, attempts and operations: tasks with a smaller one go first.
+"""Temporal's priority keys of journeys, attempts and operations. Tasks with a smaller one go first.
 
-A task without one counts as marketing."""
+A task without one counts as marketing.
+"""
 
 
 def priority_of(purpose: str, destination: str = "") -> Priority:

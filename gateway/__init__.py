@@ -1,1 +1,1 @@
-"""The ways in: command line, Python client."""
+"""The ways in: command line, HTTP API, pages, Python client."""

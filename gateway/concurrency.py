@@ -174,7 +174,7 @@ class CoalescingCache(Generic[Key, Value]):
 
 
 class Pace:
-    """Turns at a rate, so many a second at most. Turns that came late are not made up for by a burst."""
+    """Turns at a rate, so many a second at most. No burst follows turns that came late, such as after slow answers."""
 
     def __init__(self, rate: float) -> None:
         self._gap, self._next = 1 / rate, 0.0

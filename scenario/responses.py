@@ -164,8 +164,8 @@ class Whole:
         """Return the maximum number of schemas that apply to one value, without those for its parts.
 
         A part counts as often as references lead to it, and is computed once. Thirty definitions with two references
-        each to the next apply two billion times. None: a part refers to itself without end (JSON Schema Core 2020-12,
-        §9.4.1).
+        each to the next apply two billion times. Return None if a part refers to itself without end (JSON Schema Core
+        2020-12, §9.4.1).
         """
         looks: dict[int, int] = {}
         for _, part in parts(self._schema):

@@ -158,7 +158,11 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
             thirteen are milliseconds.
         zone: The zone of a text without an offset.
 
-    Return a time in `zone` or with the text's own offset, or None for no date. Raise EntryError if it is not a date.
+    Returns:
+        A time in `zone` or with the text's own offset, or None for no date.
+
+    Raises:
+        EntryError: The text is not a date.
     """
     text = text.strip()
     if _NO_DATE.fullmatch(text):

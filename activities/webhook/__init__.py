@@ -1,1 +1,1 @@
-"""Webhooks: one attempt (`transport`) and its outcome (`outcome`)."""
+"""Webhooks: an attempt (`activity`), its request (`http`) and its outcome (`outcome`)."""

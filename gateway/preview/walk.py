@@ -136,9 +136,6 @@ class PreviewRun:
         went = journey.result
         record = host.records[-1] if host.records else None
         reason = record.reason if record else None
-        # A wait ends with the event that met it, if any.
-        until = host.memory.until
-        end = until if until is not None and host.matched_event is None else host.clock.now
         passed = StepPreview(
             id=name,
             row=row,
@@ -150,7 +147,7 @@ class PreviewRun:
             outcome=record.outcome if record else "held" if host.held else "event",
             way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
             note=record.note if record else None,
-            until=end if end > here.now or end == until == here.now else None,  # it waits, and is not deferred
+            until=_end(host, here),
             result=self._result,
             delivery=self._delivery,
         )
@@ -302,6 +299,13 @@ class PreviewRun:
         answers = [host.clock.start(evaluate(host, condition, "condition", event=event)) for event in named]
         host.clock.run()
         return any(answer.result is not None and answer.result.value is True for answer in answers)
+
+
+def _end(host: VirtualHost, here: _Position) -> datetime | None:
+    """Return when a step's wait ends: with the event that met it, if any. None if it does not wait, or is deferred."""
+    until = host.memory.until
+    end = until if until is not None and host.matched_event is None else host.clock.now
+    return end if end > here.now or end == until == here.now else None
 
 
 def utc(moment: datetime) -> str:

@@ -171,7 +171,7 @@ class AudienceMemberships(Queries):
         """Take members out of a batch that was not carried out, by default all. A later batch sends them.
 
         With `maybe_done`, an earlier attempt may have carried it out. They are then removed first, and those that are
-        wanted are added again: who leaves meanwhile must not stay a member.
+        wanted are added again: a contact that leaves meanwhile must not stay a member.
         """
         in_batch = _row.batch == batch
         some = [[in_batch]] if ids is None else [[in_batch, _row.id.in_(part)] for part in in_chunks(ids, _TOGETHER)]

@@ -1,7 +1,7 @@
-"""Variables of templates by trigger and place, derived from the models of entries, and those known at each step.
+"""Variables of templates by trigger and place, and those known at each step: saved responses, an event.
 
-A field added to `scenario.entry.objects` is available in templates, checks and documentation without another list.
-Over all ways that lead to a step, saved responses are known there, and an event.
+They are derived from the models of entries: a field added to `scenario.entry.objects` is available in templates, checks
+and documentation without another list. What is known at a step takes all ways into account that lead to it.
 """
 
 from __future__ import annotations

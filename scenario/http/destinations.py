@@ -1,4 +1,4 @@
-"""Destinations as far as scenarios use them, their secrets, and headers that neither of the two may set.
+"""Destinations as far as scenarios use them, their secrets, and headers that only the sender itself sets.
 
 The check before publishing, that of `destinations.yaml` and every delivery use the same rules.
 """

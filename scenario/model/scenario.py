@@ -1,7 +1,8 @@
-"""The scenario file as pydantic models: exactly what an author may write. Its steps in one sequence, right or wrong.
+"""The scenario file as pydantic models: exactly what an author may write.
 
-It is stored as a JSON document with all defaults written out. `scenario.source` reads YAML, `scenario.check` words
-mistakes, `scenario.plan.compile` makes a plan of the result.
+A version is stored as a JSON document with all defaults written out. The outline lists all steps in one sequence, also
+of a file with mistakes. `scenario.source` reads YAML, `scenario.check` words mistakes, `scenario.plan.compile` makes a
+plan of the result.
 """
 
 from __future__ import annotations

@@ -91,10 +91,14 @@ STORED: Final[Mapping[str, str]] = {
 
 
 def lengthen(asked: int | None, planned: float, left: float) -> float | None:
-    """Return the pause to use instead of the planned one, or None. All are seconds.
+    """Return the pause to use instead of the planned one, or None.
 
-    The receiver `asked` for it: it can lengthen a pause, never shorten it, and never beyond the last moment for an
-    attempt, until which so many are `left`.
+    A receiver can lengthen a pause, never shorten it, and never beyond the last moment for an attempt.
+
+    Args:
+        asked: Seconds that the receiver requested, or None.
+        planned: Seconds until the next attempt by the policy.
+        left: Seconds until the last moment for an attempt.
     """
     if asked is None:
         return None

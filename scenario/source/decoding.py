@@ -57,9 +57,10 @@ class KeyTwice(NotJson):
 
 
 def read_json(text: str, *, unique: bool = False) -> Any:
-    """Read a JSON text. NaN and Infinity, which Python accepts, are none.
+    """Read a JSON text. NaN and Infinity, which Python accepts, are not JSON.
 
-    Raise NotJson if it is not JSON, TooDeep if it is nested too deeply, or KeyTwice if keys have to be `unique`.
+    Raise NotJson if it is not JSON, TooDeep if it is nested too deeply, or KeyTwice if a key is repeated although keys
+    have to be `unique`.
     """
     if text.count("[") + text.count("{") > DEPTH:
         depth = 0

@@ -49,8 +49,8 @@ class Source:
     def __init__(self, text: str | bytes, file: str = "scenario.yaml", words: Mapping[str, str] | None = None) -> None:
         """Parse a text, or bytes in UTF-8. Mistakes become findings.
 
-        Of a file that is no scenario, `words` has the messages for an ``empty`` one, too many ``values`` and more than
-        a ``single document``.
+        If the file is no scenario, `words` has the messages for an ``empty`` file, too many ``values`` and more than a
+        ``single document``.
         """
         words = words or {}
         self.file = file

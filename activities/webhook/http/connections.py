@@ -172,7 +172,7 @@ class _Lane:
 
 
 class Lanes:
-    """The lanes of a transport, for connectors with these arguments."""
+    """The lanes of a transport. `connector` has the arguments of aiohttp's connectors that are the same for all."""
 
     def __init__(self, lookup: Lookup, connect_timeout: float, **connector: Any) -> None:
         self._lookup, self._connect_timeout, self._connector = lookup, connect_timeout, connector

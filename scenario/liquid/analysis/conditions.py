@@ -248,7 +248,9 @@ def _true_if_compared(comparison: Expression, root: str, last: frozenset[str] = 
 def _is_missing_with(side: Expression, root: str, last: frozenset[str]) -> bool:
     """Return True if a side has no value when a variable is missing.
 
-    The `last` filter may be a further one, since the comparison treats its empty result as missing.
+    Args:
+        root: The variable's name.
+        last: Further filters that may be the last one, since the comparison treats their empty result as missing.
     """
     if isinstance(side, FilteredExpression):
         *others, final = [used.name for used in side.filters or ()] or ["first"]

@@ -84,9 +84,13 @@ _LIMITS: Final[dict[type[LiquidError], str]] = {
 
 
 def make_error(reason: str, source: str, offset: int | None, *, limit: bool = False, at: str = "") -> TemplateError:
-    """Return a template's error at an index of its text, if known; `limit`: because a limit was exceeded.
+    """Return a template's error.
 
-    `at` is the part of a structured body, such as ``lines[0].name``.
+    Args:
+        source: The template's text.
+        offset: Index into the text, or None if it is unknown.
+        limit: True if a limit was exceeded.
+        at: The part of a structured body, such as ``lines[0].name``.
     """
     kind = LimitExceeded if limit else TemplateError
     if offset is None:

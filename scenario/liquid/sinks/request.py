@@ -88,7 +88,8 @@ def _check_segments(sink: UrlSink, path_start: int, source: str) -> str:
     query = re.search(r"[?#]", url[path_start:])
     path_end = path_start + query.start() if query else len(url)
     for start, token in sink.data:
-        begin, end = url.rfind("/", path_start, start) + 1 or path_start, url.find("/", start, path_end)
+        begin = url.rfind("/", path_start, start) + 1 or path_start
+        end = url.find("/", start, path_end)
         segment = url[begin : path_end if end == -1 else end].strip(" ")
         if start <= path_end and (not segment or is_dotted(f"/{segment}")):
             offset = token.start_index if token is not None else 0
