@@ -1,4 +1,4 @@
-"""Names, queues, arguments and results of the activities of journeys, without their code.
+"""Names, queues, priorities, arguments and results of the activities of journeys, without their code.
 
 Histories hold them without default values (`runtime.data_converter`). Results may come from workers of another version.
 """

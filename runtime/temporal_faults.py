@@ -97,7 +97,7 @@ def is_unknown_workflow(error: RPCError) -> bool:
 
 
 class unless_gone(AbstractContextManager[None, bool]):  # noqa: N801 - as `contextlib.suppress`
-    """Ends a block early if Temporal does not have a workflow or run, or if it has ended."""
+    """A block that ends early if Temporal does not have a workflow or run, or if the run has ended."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object, /) -> bool:
         return isinstance(error, RPCError) and is_unknown_workflow(error)

@@ -1,4 +1,4 @@
-"""The attempts of webhooks."""
+"""The attempts of webhooks: render, send once, report."""
 
 from __future__ import annotations
 

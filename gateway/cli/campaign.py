@@ -110,8 +110,9 @@ def start(
         raise typer.BadParameter("a rate is a number of lines and a unit: write 200/s, 600/m or 1000/h")
     if local and at is None:
         raise typer.BadParameter("--local needs --at, such as --at 2026-11-27T09:00")
-    try:  # a local start is a contact's own time
-        begins = None if at is None else datetime.fromisoformat(at) if local else moment(at)
+    try:
+        read = datetime.fromisoformat if local else moment  # a local start is the contact's own time
+        begins = None if at is None else read(at)
     except ValueError:
         raise typer.BadParameter(f"'{at}' is no date and time: write such as 2026-11-27T09:00") from None
     asks = not yes and sys.stdin.isatty()

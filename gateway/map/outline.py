@@ -141,7 +141,10 @@ def outline(plan: Plan) -> Outline:
     reader = _OutlineReader(plan.steps)
     course = reader.block(plan.start, None)
     aside = tuple(reader.block(name, None) for name in plan.steps if name not in reader.seen)
-    notes = [f"leaves on {rule.event}{f' if {rule.condition}' if rule.condition else ''}" for rule in plan.exit]
+    notes = [
+        f"leaves on {rule.event} if {rule.condition}" if rule.condition else f"leaves on {rule.event}"
+        for rule in plan.exit
+    ]
     if plan.goal is not None:
         notes.append(f"goal: {plan.goal.event} within {format_duration(timedelta(seconds=plan.goal.within))}")
     return Outline(course, aside, tuple(map(_line, notes)))

@@ -4,7 +4,8 @@ The HTTP API returns a view, commands print it, pages read its attributes, and t
 docstrings of its fields.
 
 A cursor leads from one page to the next. It is base64url of a JSON array, which callers must not rely on. It holds no
-secret. Anybody can make one, so it is validated: use cases that list raise BadCursor for one of another list.
+secret. Anybody can make one, so it is validated: use cases that list raise BadCursor for one whose values are not of
+the kinds of their own, or that names an unknown item.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class PageRequest:
     def place(self, shape: type[_Shape]) -> _Shape | None:
         """Return the place that the page begins after, or None for the first page.
 
-        `shape` validates it. Raise BadCursor if it is not one of this list.
+        `shape` has the types of its values. Raise BadCursor if they are others.
         """
         if not self.cursor:
             return None

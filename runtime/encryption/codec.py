@@ -1,4 +1,4 @@
-"""Encryption of a process: its payload codec, and its keys in the settings and in the store.
+"""Encryption of a process: its codecs of payloads and of stored data, and its keys in the settings and in the store.
 
 Each payload is encrypted by the key of its journey's contact.
 

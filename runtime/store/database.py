@@ -172,7 +172,7 @@ class Queries:
 
     async def _find(self, kind: Callable[..., T], table: sa.Table, **key: object) -> T | None:
         """Return the row with these values as an object, or None."""
-        return await self._one(kind, _find(table, *key), key)
+        return await self._one(kind, _select_by(table, *key), key)
 
     async def _value(self, statement: sa.Executable, parameters: Parameters | None = None) -> Any:
         """Return the first value of a query, or None."""
@@ -243,7 +243,7 @@ class Queries:
 
 
 @cache
-def _find(table: sa.Table, *key: str) -> sa.Executable:
+def _select_by(table: sa.Table, *key: str) -> sa.Executable:
     return sa.select(table).where(*(table.c[name] == sa.bindparam(name) for name in key))
 
 

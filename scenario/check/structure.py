@@ -1,6 +1,7 @@
 """Checks of a scenario's keys and values: pydantic's errors about `scenario.model`, with places in the file.
 
-A misspelt key with an obvious meaning is reported once and then corrected, so that its value is checked, too.
+An unknown key is reported with a suggestion. A misspelt key with an obvious meaning is reported once and then
+corrected, so that its value is checked, too.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from scenario import liquid
@@ -93,8 +93,9 @@ def check_templates(
         waits = template.path[0] == "exit" or (step is not None and any(model.awaits(step.keys)))
         counts = template.path[:1] == _GOAL
         looks = counts or (template.kind == "condition" and waits)
-        is_named = destinations is not None and isinstance(template.to, str | None)
-        granted = destinations.granted(template.to) if destinations is not None and is_named else ()
+        granted: Collection[str] = ()
+        if destinations is not None and isinstance(template.to, str | None):
+            granted = destinations.granted(template.to)
         known = (
             roots_of_goal(template.events)
             if counts

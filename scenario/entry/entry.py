@@ -1,6 +1,6 @@
-"""An entry: one contact and the trigger's data, the variables that templates get from them, and both as plain JSON.
+"""An entry: one contact and the trigger's data, and the variables that templates get from them.
 
-No message contains the data.
+The second part is about data as plain JSON, which entries become and workflows read. No message contains the data.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Filters of texts, with bounded results: also for JSON, HTML, URLs, base64, hashes, and members of audiences."""
+"""Filters of texts, with bounded results: also JSON, HTML, URLs, base64, hashes, signatures, members of audiences."""
 
 from __future__ import annotations
 
