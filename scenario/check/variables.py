@@ -283,10 +283,11 @@ def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, her
 def _after(awaited: Awaited, place: Path, here: KnownVariables) -> KnownVariables:
     """Return the variables after an event that a step awaited."""
     events = frozenset({awaited.event}) if isinstance(awaited.event, str) else frozenset[str]()
-    named = frozenset[tuple[str, ...]]()
-    with suppress(TemplateError):  # a mistake already
-        named = liquid.find_fields(awaited.condition, kind="condition") if isinstance(awaited.condition, str) else named
-    asked = frozenset(path for path in named if path[0] == "event")
+    asked = frozenset[tuple[str, ...]]()
+    if isinstance(awaited.condition, str):
+        with suppress(TemplateError):  # a mistake already
+            named = liquid.find_fields(awaited.condition, kind="condition")
+            asked = frozenset(path for path in named if path[0] == "event")
     return replace(here, comes=True, entered=False, awaited=place, asked=asked, events=events)
 
 

@@ -121,12 +121,10 @@ def entry_schema() -> dict[str, Any]:
 def _shape(shape: type[BaseModel], shapes: dict[str, Any]) -> dict[str, Any]:
     if shape.__name__ not in shapes:
         shapes[shape.__name__] = {}  # it may hold itself
-        properties = {
-            name: {"description": _KINDS[reader]}
-            if (reader := values.reader_of(info))
-            else _part(info.annotation, shapes)
-            for name, info in shape.model_fields.items()
-        }
+        properties: dict[str, Any] = {}
+        for name, info in shape.model_fields.items():
+            reader = values.reader_of(info)
+            properties[name] = {"description": _KINDS[reader]} if reader else _part(info.annotation, shapes)
         if "custom" in properties:
             properties["custom_fields"] = properties["custom"]
         first = (shape.__doc__ or "").partition("\n")[0]

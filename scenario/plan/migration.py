@@ -240,7 +240,8 @@ def _own(step: WrittenStep) -> Mapping[str, Any]:
     """Return the keys of a step and their values, without its inner steps."""
     own: Any = {key: value for key, value in step.keys.items() if key != "id"}
     for _, path, steps in step.model.lists(step.keys):
-        own = with_value(own, path, None) if is_list(steps) else own
+        if is_list(steps):
+            own = with_value(own, path, None)
     return own
 
 
