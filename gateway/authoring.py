@@ -194,7 +194,7 @@ class Authoring:
         await asyncio.gather(*(asyncio.to_thread(process.end) for process in self._idle))
 
     async def ask(self, key: str, request: Mapping[str, Any]) -> bytes:
-        """Have a request of the form above carried out, and return the answer: JSON in UTF-8.
+        """Carry out a request, as this module describes it, in a child process. Return the answer: JSON in UTF-8.
 
         Raise MistakenEntry if the entry is wrong, Forbidden if the caller may not use a scenario of this name, or
         BadInput if the entry does not fit the scenario.
