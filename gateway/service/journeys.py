@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 from temporalio.client import Client
@@ -35,7 +35,8 @@ from runtime.temporal_faults import is_unknown_token
 from runtime.watched_file import read_policies
 from scenario.words import ENDED
 
-_Token = Annotated[bytes, BeforeValidator(bytes.fromhex)]  # of a page of search
+# The place of a page of search. Without the word, ids of other lists would be tokens: Temporal takes seconds to refuse.
+_Searched = tuple[Literal["search"], Annotated[bytes, BeforeValidator(bytes.fromhex)]]
 
 
 class JourneyService:
@@ -116,16 +117,16 @@ class JourneyService:
                 and (until is None or (at is not None and at < until))
             )
 
-        place = page.place(tuple[_Token])
+        place = page.place(_Searched)
         try:
-            found, following = await search(place[0] if place else None)
+            found, following = await search(place[1] if place else None)
         except RPCError as error:
             if place is None or not is_unknown_token(error):
                 raise
             await search(None)  # if this fails as well, the fault is the server's
             raise BadCursor from None
         items = [item for item in found if fits(item)]
-        return PageView(items=items, next=encode_cursor([following.hex()]) if following else None)
+        return PageView(items=items, next=encode_cursor(("search", following.hex())) if following else None)
 
     async def show(self, caller: Caller, journey: str, run_id: str | None = None) -> JourneySnapshot:
         """Return what Temporal, the journey and the store know of a journey. `JourneyView.of` shows it.

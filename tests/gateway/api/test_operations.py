@@ -95,7 +95,7 @@ async def test_journeys_are_listed_page_by_page_and_shown(door: Door, server: Se
     for path in ("/journeys/hello/3", "/journeys/hello%2F3"):
         shown = await door.call("GET", path)
         assert (shown["id"], shown["state"], shown["status"]) == ("hello/3", "finished", "forgotten")
-    for place, state in product(([], [5], ["xy"]), ("", "state=waiting&", "state=held&")):
+    for place, state in product(([], [5], ["xy"], ["00"]), ("", "state=waiting&", "state=held&")):
         await door.call("GET", f"/journeys?{state}cursor={encode_cursor(place)}", status=422)
 
 
@@ -126,7 +126,7 @@ async def test_a_cursor_that_the_server_does_not_know_is_a_mistake(
         return SimpleNamespace(fetch_next_page=fetch_next_page, current_page=(), next_page_token=None)
 
     monkeypatch.setattr(server, "list_workflows", list_workflows)
-    problem = await door.call("GET", f"/journeys?state=held&cursor={encode_cursor(['00'])}", status=422)
+    problem = await door.call("GET", f"/journeys?state=held&cursor={encode_cursor(['search', '00'])}", status=422)
     assert problem["errors"][0]["pointer"] == "query:cursor"
     works = False
-    await door.call("GET", f"/journeys?state=held&cursor={encode_cursor(['00'])}", status=503)
+    await door.call("GET", f"/journeys?state=held&cursor={encode_cursor(['search', '00'])}", status=503)
