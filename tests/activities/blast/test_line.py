@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from temporalio.testing import ActivityEnvironment
 
 from activities.attempt_context import AttemptContext
 from activities.blast.line import CampaignLine, Course
+from activities.channel import ChannelActivity
 from activities.channel_registry import WEBHOOK, Channel
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
@@ -57,7 +58,7 @@ def line(
         scenario="sale@3",
         plan=compile_plan(scenario),
         info=ActivityEnvironment.default_info(),
-        sender=sender,
+        sender=cast("ChannelActivity[Any]", sender),
         adjust=lambda row: row,
         pause=lambda seconds, why: None if pauses is None else pauses.append((seconds, why)),
     )
