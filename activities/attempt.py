@@ -121,7 +121,7 @@ def _next_try(info: activity.Info, milliseconds: int, error: BaseException | Non
 
 
 class DeliveryRecords:
-    """The activities that read a delivery's last attempt, and release what the store keeps for a delivery."""
+    """The activities that read a delivery's last attempt, and release its places under caps and in a batch."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

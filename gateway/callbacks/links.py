@@ -1,4 +1,4 @@
-"""Links in messages: the page behind each, whose button sends its event; and unsubscribing.
+"""Pages behind links in messages: a button that sends an event, and unsubscribing.
 
 Mail servers, chats and virus scanners open every link. A callback URL with an event's name,
 ``…?name=newsletter.confirmed&list=weekly``, therefore answers GET with a form that posts to the same URL. Other

@@ -3,8 +3,8 @@
 S3 is read in ranges of one version, by requests that the webhooks' guard checks, signed by AWS Signature Version 4 with
 keys from secrets. ``If-Match`` refuses a file that changes while it is read.
 
-SFTP servers are those whose keys the operator has named: others are not called. A file that changes while it is read is
-refused, by its size and time before and after.
+The operator lists the keys of SFTP servers: others are not called. A file is refused if its size or time changes while
+it is read.
 """
 
 from __future__ import annotations

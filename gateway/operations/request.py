@@ -266,7 +266,7 @@ _NUMBERS: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicyChange:
-    """A change of a `scenario.plan.retry.RetryPolicy`. Fields that are None stay as they are. Durations in seconds."""
+    """A change of a `scenario.plan.retry.RetryPolicy`. A field that is None is not changed. Durations in seconds."""
 
     initial_interval: float | None = None
     backoff_coefficient: float | None = None
