@@ -31,12 +31,12 @@ from temporalio.api.workflowservice.v1 import UpdateNamespaceRequest
 from temporalio.client import Client
 
 from benchmarks.dashboard import Prometheus, run_process, run_prometheus
-from gateway.client import ScenarioClient
-from gateway.terminal import say
+from cli.terminal import say
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.process import free_port
 from runtime.store import Store
+from service.client import ScenarioClient
 from tests.deploy.expressions import GROUPS
 from tests.e2e.conftest import ROOT, environment
 from tests.runtime.store.conftest import Server, programs
@@ -235,7 +235,7 @@ async def measure(patience: float, faketime: str | None, stages: Collection[str]
         )
         ports = [free_port() for _ in range(3)]
         api, metrics = free_port(), free_port()
-        cli = (sys.executable, "-c", "from gateway.cli import main; main()")
+        cli = (sys.executable, "-c", "from cli import main; main()")
         options: dict[str, Any] = {"cwd": folder, "env": environ}
         async with run_process(folder / "upgrade.log", *cli, "store", "upgrade", **options) as upgrading:
             await upgrading.wait()

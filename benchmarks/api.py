@@ -65,7 +65,7 @@ async def run_gateway(testbed: Testbed) -> AsyncGenerator[Gateway]:
     async with Store.open(testbed.store) as store:
         await store.add_key(ApiKey(identifier, digest, SCOPES, None, 10_000.0, "", datetime.now(UTC), "bench"))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from gateway.cli import main; main()", "serve", "--api", "--pages", "--port", "0"),
+        *(sys.executable, "-c", "from cli import main; main()", "serve", "--api", "--pages", "--port", "0"),
         env={
             **{name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"},
             "TEMPORAL_ADDRESS": testbed.address,

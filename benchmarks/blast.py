@@ -23,19 +23,19 @@ from typing import Any, Final
 
 from activities.webhook.http.exchange import Request, Tls
 from activities.webhook.http.transport import Transport
+from authoring.publishing import publish
 from benchmarks.api import run_gateway
 from benchmarks.journeys import Testbed, cpu_seconds, rss, say, server_pid
-from gateway.client import ScenarioClient
-from gateway.publishing import publish
-from gateway.service.audiences import file_parts
-from gateway.service.caller import TERMINAL
-from gateway.service.campaign_views import CampaignRequest, CampaignView
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Inbox
 from runtime.store import Store
 from scenario.http.urls import Access
+from service.audiences import file_parts
+from service.caller import TERMINAL
+from service.campaigns.views import CampaignRequest, CampaignView
+from service.client import ScenarioClient
 
 ERROR_EVERY: Final = 100
 _RETRY_SECONDS: Final = 10.0  # seconds for the journeys of failed lines

@@ -22,10 +22,10 @@ from temporalio.client import Client
 
 from activities.interface import JOURNEYS
 from benchmarks.journeys import Testbed, cpu_seconds, make_entry, run_testbed, say, scenario_text
-from gateway.client import ScenarioClient, targets
 from runtime.process.shutdown import exit_process
 from runtime.store import Attempt, Store, StoredEntry
 from scenario.words import Operation
+from service.client import ScenarioClient, targets
 
 IN_FLIGHT: Final = 50
 _WEBHOOK: Final = """\
@@ -49,7 +49,7 @@ async def run_command(testbed: Testbed, *arguments: object) -> tuple[float, str,
     """Run ``scenario``. Return the elapsed seconds, the output and the error output."""
     began = time.perf_counter()
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from gateway.cli import main; main()", *map(str, arguments)),
+        *(sys.executable, "-c", "from cli import main; main()", *map(str, arguments)),
         env={
             **os.environ,
             "TEMPORAL_ADDRESS": testbed.address,

@@ -27,13 +27,13 @@ from activities.interface import CAMPAIGNS
 from benchmarks.api import Gateway, run_gateway
 from benchmarks.claims import process_family
 from benchmarks.journeys import Testbed, cpu_seconds, make_entry, rss, run_testbed, say
-from gateway.client import ScenarioClient
-from gateway.service.audiences import file_parts
-from gateway.service.caller import TERMINAL
-from gateway.service.campaign_views import CampaignRequest
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
 from runtime.store.deliveries import deliveries
+from service.audiences import file_parts
+from service.caller import TERMINAL
+from service.campaigns.views import CampaignRequest
+from service.client import ScenarioClient
 from tests.runtime.store.conftest import Server, programs
 
 IN_FLIGHT: Final = 20

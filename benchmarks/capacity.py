@@ -39,9 +39,9 @@ from benchmarks.journeys import (
     say,
     scenario_text,
 )
-from gateway.client import ScenarioClient
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
+from service.client import ScenarioClient
 
 ROOT: Final = Path(__file__).parents[1]
 RUN: Final = ROOT / "benchmarks" / "capacity.json"

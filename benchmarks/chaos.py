@@ -46,8 +46,6 @@ from benchmarks.reconcile import EndedJourney, find_differences
 from benchmarks.stops import say
 from benchmarks.story import print_metrics
 from benchmarks.unsteady import CHAOS, SHOP, STEPS, UnsteadyReceiver
-from gateway.client import Entered, ScenarioClient
-from gateway.errors import NotEntered
 from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.connection import connect
 from runtime.encryption.codec import keyring_of
@@ -59,6 +57,8 @@ from runtime.process.shutdown import exit_process
 from runtime.settings import Settings
 from runtime.store import Store
 from scenario.steps.delivery import delivery_id
+from service.client import Entered, ScenarioClient
+from service.errors import NotEntered
 from tests.e2e.conftest import KEYS, ROOT, environment, outcomes, publish, sealing
 from tests.e2e.decoding import inside
 from tests.runtime.store.conftest import Server, programs
@@ -574,7 +574,7 @@ async def prune(run: ChaosRun) -> None:
             run.note("the schedule started to prune")
             continue
         ages = [word for one in AGES.split(",") for word in ("--{}={}".format(*one.split("=")),)]
-        command = (sys.executable, "-c", "from gateway.cli import main; main()", "prune", "--format", "json", *ages)
+        command = (sys.executable, "-c", "from cli import main; main()", "prune", "--format", "json", *ages)
         started = await asyncio.create_subprocess_exec(*command, env=run.environ, cwd=ROOT, stdout=-1)
         out, _ = await started.communicate()
         run.expect(started.returncode == 0, "scenario prune failed")
@@ -647,7 +647,7 @@ async def measure(number: int, worker_outage: float, database_outage: float, row
             jobs = {"scenario-worker": ports, "scenario-gateway": [metrics]}
             prometheus = await stack.enter_async_context(run_prometheus(folder, jobs, scrape="2s", evaluate="5s"))
         serving = ("serve", "--api", "--port", f"{port}", "--metrics-port", f"{metrics}")
-        gateway = (sys.executable, "-c", "from gateway.cli import main; main()", *serving)
+        gateway = (sys.executable, "-c", "from cli import main; main()", *serving)
         run = ChaosRun(
             *(number, worker_outage, database_outage, rows, folder),
             *(client, receiver, Database(database, url), server, environ, api, ports),

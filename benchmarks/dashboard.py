@@ -31,8 +31,7 @@ from temporalio.common import RawValue
 
 from activities.background import PRUNE_WORKFLOW, PruneRequest
 from activities.interface import JOURNEYS
-from gateway.client import ScenarioClient
-from gateway.terminal import say
+from cli.terminal import say
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import ENCODING, KEY_ID
@@ -41,6 +40,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.receiver import Inbox
 from runtime.process import free_port
 from runtime.store import Attempt, Store
+from service.client import ScenarioClient
 from tests.deploy.expressions import ALERTS, GROUPS, RECORDS, grouped, panels, selectors
 from tests.e2e.conftest import KEYS, environment
 
@@ -342,7 +342,7 @@ async def measure(contacts: int, patience: float) -> int:
             )
         )
         serving = ("serve", "--api", "--port", f"{api}", "--metrics-port", f"{gateway}")
-        cli = (sys.executable, "-c", "from gateway.cli import main; main()")
+        cli = (sys.executable, "-c", "from cli import main; main()")
         await stack.enter_async_context(run_process(folder / "gateway.log", *cli, *serving, **run))
         async with run_process(folder / "key", *cli, "keys", "create", "--scope", "read", **run) as making:
             await making.wait()

@@ -19,8 +19,8 @@ from activities.channel_registry import SMS
 from activities.content import Content
 from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import Delivery
-from gateway.publishing import publish
-from gateway.terminal import say
+from authoring.publishing import publish
+from cli.terminal import say
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
 from scenario.policies.policies import Policies

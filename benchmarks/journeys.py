@@ -32,8 +32,8 @@ from temporalio.client import Client, WorkflowHandle
 from activities.channel_registry import QUEUES
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
+from authoring.publishing import publish
 from benchmarks.bare import QUEUE, WORKFLOW_QUEUE
-from gateway.publishing import publish
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.encryption.codec import encrypt_client, keyring_of

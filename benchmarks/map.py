@@ -10,9 +10,9 @@ import statistics
 import sys
 import time
 
-from gateway.map.map import ScenarioMap
-from tests.gateway.map.plans import many
-from tests.gateway.map.test_layout import crowded
+from authoring.map.map import ScenarioMap
+from tests.authoring.map.plans import many
+from tests.authoring.map.test_layout import crowded
 
 
 def main() -> None:

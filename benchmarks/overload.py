@@ -37,7 +37,6 @@ from activities.dependencies import services
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from benchmarks.stops import say
-from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer
@@ -46,6 +45,7 @@ from runtime.process.shutdown import exit_process
 from runtime.process.workers import running_workers
 from runtime.settings import Settings
 from runtime.store import Attempt
+from service.client import ScenarioClient
 from tests.e2e.conftest import SENDER, publish
 from worker import workers
 

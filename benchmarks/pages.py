@@ -22,15 +22,15 @@ from typing import Any, Final
 import httpx
 
 from benchmarks.stops import say
-from gateway.local.stack import LocalStack, local
+from cli.local.stack import LocalStack, local
 from gateway.pages.app import ROUTES
-from gateway.service.caller import TERMINAL
-from gateway.service.view import PageRequest
 from runtime.process.shutdown import exit_process
 from runtime.process.workers import tune_garbage_collection
 from runtime.store.batches import StoredBatch
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from scenario.words import Operation
+from service.caller import TERMINAL
+from service.view import PageRequest
 
 SCENARIO: Final = """
 scenario: NAME

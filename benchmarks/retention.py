@@ -32,10 +32,10 @@ from temporalio.client import Client, WorkflowHandle
 from activities.background import PRUNE_WORKFLOW, PruneRequest
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
+from authoring.publishing import publish
 from benchmarks.claims import process_family
 from benchmarks.journeys import cpu_seconds, journey_starter, scenario_text
 from benchmarks.stops import say
-from gateway.publishing import publish
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local.devserver import DevServer

@@ -15,7 +15,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-PRODUCTION: Final = ("scenario", "workflows", "activities", "runtime", "gateway", "splio", "deploy")
+PRODUCTION: Final = (
+    "scenario",
+    "workflows",
+    "activities",
+    "runtime",
+    "authoring",
+    "service",
+    "gateway",
+    "cli",
+    "splio",
+    "deploy",
+)
 CLAUSE: Final = re.compile(
     r"(What|Who|Whose|Whom|Where|How|That|As|Whether|Of|By|In|From|With|Without|On|Those|One|Until|Since|Whatever)\b"
 )

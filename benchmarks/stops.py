@@ -25,7 +25,6 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowHandle
 
 from activities.interface import JOURNEYS
-from gateway.client import ScenarioClient
 from runtime import search_attributes
 from runtime.connection import connect
 from runtime.local import devserver
@@ -33,6 +32,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.receiver import Inbox, Receiver
 from runtime.process.shutdown import exit_process
 from runtime.store import Store
+from service.client import ScenarioClient
 from tests.e2e.conftest import ROOT, SENDER, environment, publish
 
 SCENARIO: Final = """

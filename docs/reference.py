@@ -14,26 +14,26 @@ from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
 from activities.webhook.destinations.form import schema as destinations_schema
+from authoring.cases.model import schema as case_schema
+from cli.app import COMMANDS, app
 from docs.variables import old_names, variables
 from gateway.api.app import PREFIX as API
 from gateway.api.app import ROUTERS, application
 from gateway.api.authentication import Keys, scope_of
 from gateway.api.problem import TITLES
-from gateway.cases.model import schema as case_schema
-from gateway.cli.app import COMMANDS, app
-from gateway.service.destinations import DeliveryInProgress
-from gateway.service.journey_view import AttemptView, JourneyView
-from gateway.service.listing import JourneySummary
-from gateway.service.overview import OverviewView
-from gateway.service.results import ResultsView
-from gateway.service.stats import StatsView, TrendsView
-from gateway.service.view import View
-from gateway.why.why import WhyView
 from runtime.settings import PREFIX, Settings
 from runtime.telemetry.metrics import OF_ALL, OF_EACH, Counter, Metric
 from scenario.model.json_schema import entry_schema
 from scenario.model.json_schema import schema as scenario_schema
 from scenario.policies.policies import schema as policies_schema
+from service.destinations import DeliveryInProgress
+from service.journeys.view import AttemptView, JourneyView
+from service.listing import JourneySummary
+from service.overview import OverviewView
+from service.results import ResultsView
+from service.stats import StatsView, TrendsView
+from service.view import View
+from service.why.why import WhyView
 
 Schema = Mapping[str, Any]
 VIEWS: Final[Mapping[str, type[View]]] = {

@@ -7,7 +7,7 @@ Ruby or .NET would: the parts marked 1 to 5 are everything, and look nearly the 
     scenario publish examples/post-purchase.yaml
     python examples/engine.py
 
-A Python program has `gateway.client.ScenarioClient`, which does more: it knows the scenario's entry rules.
+A Python program has `service.client.ScenarioClient`, which does more: it knows the scenario's entry rules.
 """
 
 from __future__ import annotations

@@ -29,11 +29,11 @@ from gateway.api.limits import Bounds
 from gateway.api.problem import Problem, answer, problem_of
 from gateway.asgi import Measured, Unstored
 from gateway.pages.session import session_of
-from gateway.service.caller import caller_with
 from runtime.encryption.codec import EncryptionCodec
 from runtime.encryption.keyring import Erased, Keyring, UnknownKey
 from runtime.errors import SetupError
 from runtime.store import StoreError
+from service.caller import caller_with
 
 PREFIX: Final = "/codec"
 MOST: Final = 16 * 1024 * 1024

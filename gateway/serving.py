@@ -35,16 +35,12 @@ from gateway.api import app as api
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
 from gateway.asgi import Measured
-from gateway.authoring import Authoring, Setup
 from gateway.callbacks.app import application as callbacks_application
 from gateway.callbacks.app import routes_of
-from gateway.client import ScenarioClient
-from gateway.operations.background import running_operations
 from gateway.pages import app as pages
 from gateway.pages.app import Door
 from gateway.pages.rendering import compile_largest
 from gateway.providers.app import expects_events
-from gateway.sending import Outbox
 from runtime.connection import connect
 from runtime.encryption.codec import check_keys, encrypt_client, keyring_of, recording_keys
 from runtime.encryption.keyring import Keyring, KeyWrapping
@@ -69,6 +65,10 @@ from runtime.store import Store
 from runtime.telemetry.telemetry import Telemetry
 from runtime.temporal_faults import bound_calls
 from scenario.source.findings import listed
+from service.authoring_process import Authoring, Setup
+from service.client import ScenarioClient
+from service.operations.background import running_operations
+from service.sending import Outbox
 
 logger = logging.getLogger("gateway")
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import entry_files
-from gateway.cli.options import FormatOption, argument, flag, option
-from gateway.errors import BadInput
-from gateway.terminal import dump, note
+from authoring.errors import BadInput
+from cli import entry_files
+from cli.options import FormatOption, argument, flag, option
+from cli.terminal import dump, note
 
 FileArgument = Annotated[str, argument("FILE", "a template, or a scenario file; - is standard input")]
 OutputOption = Annotated[Path | None, option("FILE", "the output file, instead of standard output", "--output", "-o")]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from gateway.map.map import ScenarioMap
-from gateway.preview.draft import draft
+from authoring.map.map import ScenarioMap
+from authoring.preview.draft import draft
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 COMMAND: Final = "python -m tests.documents"

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery
-from gateway.publishing import publish_checked
+from authoring.publishing import publish_checked
 from runtime.api_keys import SCOPES, ApiKey, Scope, make_token
 from runtime.store import AdmissionRequest, Attempt, CapClaim, Store, StoredEntry, StoredOperation
 from runtime.store.campaigns import StoredCampaign

@@ -215,12 +215,12 @@ def test_the_wheel_holds_the_packages_the_examples_and_the_worker_and_nothing_el
         if path.is_file() and "__pycache__" not in path.parts
     }
     shown = {name for name in files if name.startswith("examples/")}
-    demo = {f"gateway/local/{name}" for name in shown if not name.endswith((".py", ".mjs"))}
-    assert {"gateway/map/map.css", "gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= files
-    assert {"gateway/local/examples/post-purchase.yaml", "gateway/local/examples/mails/thank-you.html"} <= demo
+    demo = {f"cli/local/{name}" for name in shown if not name.endswith((".py", ".mjs"))}
+    assert {"authoring/map/map.css", "gateway/pages/templates/base.html", "gateway/pages/static/htmx.min.js"} <= files
+    assert {"cli/local/examples/post-purchase.yaml", "cli/local/examples/mails/thank-you.html"} <= demo
     assert inside == {"worker.py", *demo, *(files - shown)}
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
-    assert "scenario = gateway.cli:main" in entry_points
+    assert "scenario = cli:main" in entry_points
     needed = {Requirement(line).name for line in re.findall(r"^Requires-Dist: (.*)", metadata, re.MULTILINE)}
     assert {*pins.LEFT_OUT, "temporalio"} <= needed  # also what the demo starts
 

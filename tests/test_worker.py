@@ -38,9 +38,9 @@ from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
 from tests.factories import present
 from tests.fakes import Clock
-from tests.gateway.conftest import store
 from tests.measured import now
 from tests.runtime.hand import Hand
+from tests.stage import store
 from worker import DRAIN, ENDING, drain_of, main, serve, served, services, workers
 
 __all__ = ["store"]

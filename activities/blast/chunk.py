@@ -85,7 +85,7 @@ class BlastActivities:
     @activity.defn(name=BLAST)
     async def blast_lines(self, chunk: CampaignChunk) -> None:
         """Send the messages of the lines of a chunk that have no outcome yet, and record their outcomes."""
-        waits: list[str] = []  # why it waits for its receiver: `gateway.service.operations` reads it from heartbeats
+        waits: list[str] = []  # why it waits for its receiver: `service.operations.service` reads it from heartbeats
         async with background_task(_beat(waits), "heartbeats"):
             store = self.services.store
             campaign = await store.stored_campaign(chunk.campaign)

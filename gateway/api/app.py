@@ -23,9 +23,9 @@ from gateway.api.idempotency import HEADER, REPLAYED, Idempotency
 from gateway.api.limits import MOST_UPLOADED, UPLOADS, Bounds
 from gateway.api.problem import Failsafe
 from gateway.asgi import Measured, Traced, Unstored
-from gateway.authoring import Authoring, Setup
-from gateway.client import ScenarioClient
-from gateway.service.authoring import AuthoringService, ContentService
+from service.authoring import AuthoringService, ContentService
+from service.authoring_process import Authoring, Setup
+from service.client import ScenarioClient
 
 PREFIX: Final = "/v1"
 DESCRIPTION: Final = f"{PREFIX}/openapi.json"  # the path of the API's public description

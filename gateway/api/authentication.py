@@ -24,10 +24,10 @@ from starlette.types import Scope as Connection
 
 from gateway.api.limits import UPLOADS, KeyPlaces, Work
 from gateway.api.problem import SEND_AGAIN, Problem, again
-from gateway.concurrency import RateLimit
-from gateway.service.caller import Caller, caller_with
 from runtime.api_keys import ApiKey, Scope, digest_of, parse_token
 from runtime.store import Store
+from service.caller import Caller, caller_with
+from service.concurrency import RateLimit
 
 RATE: Final = 200.0  # default limit of requests per second for a key
 REMEMBERED: Final = 5.0  # maximum seconds for which a revoked key is still accepted

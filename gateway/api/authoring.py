@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, Field, NaiveDatetime, ValidationError, field_validator, model_validator
 
+from authoring.errors import CheckFailed
 from gateway.api.authentication import Publishing
 from gateway.api.body import Author, Map, RequestBody, decoded, parse
 from gateway.api.problem import VERSIONED, Mistake, Problem, ResponseBody, invalid, pointer_to, problems
-from gateway.errors import CheckFailed
 from scenario.source.findings import Finding
 from scenario.time import ENTRY_YEARS
 

@@ -21,8 +21,8 @@ from gateway.api.authentication import Keys
 from gateway.api.body import decoded, media_of, parse, unreadable
 from gateway.api.idempotency import keep_answer_if
 from gateway.api.problem import Problem, ProblemBody, ResponseBody, log_unexpected, problem_at, problem_of
-from gateway.concurrency import Concurrency
-from gateway.service.caller import Caller
+from service.caller import Caller
+from service.concurrency import Concurrency
 
 MOST: Final = 1000  # maximum number of items
 LINES: Final = "application/x-ndjson"

@@ -19,11 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.limits import UPLOADS
 from gateway.api.problem import CURSOR, Problem, problem_at
-from gateway.client import Services
-from gateway.service.authoring import AuthoringService, ContentService
-from gateway.service.view import PageRequest
 from scenario.model.parts import NAME
 from scenario.source.decoding import KeyTwice, NotJson, TooDeep, read_json
+from service.authoring import AuthoringService, ContentService
+from service.client import Services
+from service.view import PageRequest
 
 WRITING: Final = frozenset({"POST", "PUT", "PATCH"})  # methods with a body
 _HALF: Final = re.compile(r"\\u[dD][89a-fA-F]")  # how a half character may be written; whole ones are in two of these

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Path, Query, Request, status
 from pydantic import Field
 from starlette.responses import StreamingResponse
 
+from authoring.errors import BadInput
 from gateway.api.authentication import Operating, Reading
 from gateway.api.batch import LINES
 from gateway.api.body import Operator, Paging, RecordBody, RequestBody, Use
 from gateway.api.problem import problems
-from gateway.errors import BadInput
-from gateway.service.audiences import AudienceView
-from gateway.service.batches import SyncedAudienceView
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignRequest, CampaignView
-from gateway.service.view import PageView
 from scenario.words import LineOutcome
+from service.audiences import AudienceView
+from service.batches import SyncedAudienceView
+from service.campaigns.views import CampaignLineView, CampaignOperation, CampaignRequest, CampaignView
+from service.view import PageView
 
 router = APIRouter(tags=["campaigns"])
 Name = Annotated[str, Path(alias="name", min_length=1, max_length=64, description="The campaign's name")]

@@ -13,14 +13,14 @@ from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, 
 from gateway.api.body import Cursor, Map, Paging, RequestBody, Use
 from gateway.api.idempotency import RequestId, keep_answer_if
 from gateway.api.problem import Problem, mistakes_in, problems
-from gateway.client import Services
-from gateway.service.caller import Caller
-from gateway.service.erasures import ErasureView
-from gateway.service.events import ChangeView, EventView
-from gateway.service.view import Moment, PageView
-from gateway.why.why import WhyView
 from scenario.entry.values import as_id
 from scenario.model.parts import EventName
+from service.caller import Caller
+from service.client import Services
+from service.erasures import ErasureView
+from service.events import ChangeView, EventView
+from service.view import Moment, PageView
+from service.why.why import WhyView
 
 router = APIRouter(tags=["events"])
 Id = Annotated[str, StringConstraints(min_length=1, max_length=300), AfterValidator(as_id)]

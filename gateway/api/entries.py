@@ -15,10 +15,10 @@ from gateway.api.batch import BatchAnswer, BatchItem, BatchRequest, ItemResult, 
 from gateway.api.body import Use
 from gateway.api.idempotency import RequestId
 from gateway.api.problem import ResponseBody, problems
-from gateway.client import Services
-from gateway.errors import MistakenEntry, NotEntered, UnderWay
-from gateway.service.caller import Caller
 from scenario.model.scenario import TRIGGERS
+from service.caller import Caller
+from service.client import Services
+from service.errors import MistakenEntry, NotEntered, UnderWay
 
 router = APIRouter(tags=["entries"])
 LONGEST_WAIT: Final = 30  # maximum seconds that a request waits

@@ -36,10 +36,10 @@ from gateway.api.authentication import shown
 from gateway.api.body import WRITING, read
 from gateway.api.limits import UPLOADS
 from gateway.api.problem import Problem, again, problem_at
-from gateway.concurrency import RateLimit
-from gateway.service.caller import Caller
 from runtime.store import Store, StoreError
 from runtime.store.api_access import LEASE, ClaimedRequest, StoredAnswer
+from service.caller import Caller
+from service.concurrency import RateLimit
 
 logger = logging.getLogger(__name__)
 HEADER: Final = "Idempotency-Key"

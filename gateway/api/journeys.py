@@ -11,14 +11,14 @@ from pydantic_core import PydanticCustomError
 from gateway.api.authentication import Looking, Reading
 from gateway.api.body import Contents, JourneyId, Paging, ScenarioFilter, Use
 from gateway.api.problem import problems
-from gateway.service.authoring import ContentView
-from gateway.service.batches import BatchItemView, BatchView
-from gateway.service.index import JourneyFilter
-from gateway.service.journey_view import AttemptView, JourneyView
-from gateway.service.listing import JourneySort, JourneySummary
-from gateway.service.view import Moment, PageView
 from scenario.source.findings import listed
 from scenario.words import LISTED, AttemptOutcome, ItemOutcome
+from service.authoring import ContentView
+from service.batches import BatchItemView, BatchView
+from service.index import JourneyFilter
+from service.journeys.view import AttemptView, JourneyView
+from service.listing import JourneySort, JourneySummary
+from service.view import Moment, PageView
 
 router = APIRouter(tags=["journeys"])
 deliveries = APIRouter(tags=["deliveries"])

@@ -12,8 +12,8 @@ from weakref import WeakValueDictionary
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.api.problem import SEND_AGAIN, Problem, again, answer
-from gateway.authoring import WAITING, too_many_checks
-from gateway.service.caller import Caller
+from service.authoring_process import WAITING, too_many_checks
+from service.caller import Caller
 
 MOST_BYTES: Final = 1024 * 1024 + 64 * 1024  # maximum bytes of a body: the largest entry and what surrounds it
 PATIENCE: Final = 10.0  # seconds for a body to arrive
@@ -120,7 +120,7 @@ REQUESTS: Final = 100  # requests of one key in progress: a fifth of a process's
 MOST_REQUESTS: Final = 400  # the same for a key with any rate
 AT_ONCE: Final[dict[Work, int]] = {"read": 2, "write": 8, "items": 8}
 """Requests of one key that are executed at a time; others wait for their turn. Other kinds have no limit."""
-AUTHORING: Final = 1 + WAITING  # checks and previews of one key in progress, as in `gateway.authoring`
+AUTHORING: Final = 1 + WAITING  # checks and previews of one key in progress, as in `service.authoring_process`
 TURN: Final = 2.5  # seconds to wait for a turn. With the longest call of Temporal, an answer comes within ten
 _SOON: Final = 1.0  # seconds after which one of so many requests is probably answered
 

@@ -11,11 +11,11 @@ from gateway.api.authentication import Operating, Reading
 from gateway.api.body import JourneyId, Map, Paging, RecordBody, RequestBody, Use
 from gateway.api.idempotency import RequestId
 from gateway.api.problem import problems
-from gateway.operations.request import FASTEST, RATE, RequestedOperation
-from gateway.service.index import JourneyFilter
-from gateway.service.operation_views import ItemOutcome, OperatedView, OperationItemView, OperationView
-from gateway.service.view import Moment, PageView
 from scenario.words import Operation, OutgoingOperation
+from service.index import JourneyFilter
+from service.operations.request import FASTEST, RATE, RequestedOperation
+from service.operations.views import ItemOutcome, OperatedView, OperationItemView, OperationView
+from service.view import Moment, PageView
 from workflows.operation import SLOWEST
 
 router = APIRouter(tags=["operations"])

@@ -12,9 +12,9 @@ from gateway.api.batch import LINES
 from gateway.api.body import RecordBody, Use
 from gateway.api.idempotency import RequestId
 from gateway.api.problem import problems
-from gateway.service.operation_views import OperationView
-from gateway.service.outgoing import LONGEST_WAIT, OperatorRecord, SubscriptionEventsView, SubscriptionView
 from scenario.words import EventType, OutgoingOperation
+from service.operations.views import OperationView
+from service.outgoing import LONGEST_WAIT, OperatorRecord, SubscriptionEventsView, SubscriptionView
 
 router = APIRouter(prefix="/outgoing", tags=["outgoing"])
 Name = Annotated[

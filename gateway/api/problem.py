@@ -22,12 +22,12 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from temporalio.service import RPCError
 
-from gateway import errors
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
 from scenario.model.parts import EVENT, NAME
 from scenario.validation import flaws
+from service import errors
 
 logger = logging.getLogger(__name__)
 VERSIONED: Final = r"^[^@\s]+(@[1-9]\d{0,8})?$"

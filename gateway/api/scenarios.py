@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query, Request
 from pydantic import ConfigDict, Field
 
+from authoring.errors import CheckFailed
+from authoring.publishing import Publication
 from gateway.api.authentication import Operating, Publishing, Reading
 from gateway.api.authoring import FindingBody, PublicationBody, bodies_of, described, source_of
 from gateway.api.body import Author, Paging, RequestBody, ScenarioName, Use
 from gateway.api.problem import ResponseBody, problems
-from gateway.errors import CheckFailed
-from gateway.publishing import Publication
-from gateway.service.overview import OverviewView
-from gateway.service.results import ResultsView
-from gateway.service.scenarios import ClosedView, ScenarioView, VersionView
-from gateway.service.stats import DAYS, MOST_DAYS, StatsView, TrendsView
-from gateway.service.view import Moment, PageView
+from service.overview import OverviewView
+from service.results import ResultsView
+from service.scenarios import ClosedView, ScenarioView, VersionView
+from service.stats import DAYS, MOST_DAYS, StatsView, TrendsView
+from service.view import Moment, PageView
 
 router = APIRouter(tags=["scenarios"])
 Version = Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Only this version")]

@@ -37,18 +37,13 @@ from activities.sms.configured import twilio_token
 from activities.suppressions import PlatformNotifier, Suppressor, address_seal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
+from authoring.errors import BadInput
 from gateway.callbacks.links import Unsubscriptions, is_link, page, saying
 from gateway.callbacks.mail import InboundMail
-from gateway.client import Services
-from gateway.concurrency import RateLimit
-from gateway.errors import BadInput
-from gateway.journeys.snapshot import describe, word_of
 from gateway.providers.app import InboundEvents, expects_events, fetching, providers_of
 from gateway.providers.effects import ProviderEffects
 from gateway.providers.texts import InboundTexts
 from gateway.public_calls import RefusedCall, read_body, refusal
-from gateway.service.caller import TERMINAL
-from gateway.service.events import NO_NAME, NO_PROPERTIES, check_event, event_message
 from runtime.derived_keys import AddressHashes, ExpiredToken, TokenError, suppression_keys
 from runtime.encryption.keyring import Erased
 from runtime.errors import SettingsError, SetupError
@@ -60,6 +55,11 @@ from runtime.temporal_faults import unless_gone
 from scenario.entry.entry import unread
 from scenario.model.parts import EventName
 from scenario.source.findings import listed
+from service.caller import TERMINAL
+from service.client import Services
+from service.concurrency import RateLimit
+from service.events import NO_NAME, NO_PROPERTIES, check_event, event_message
+from service.journeys.snapshot import describe, word_of
 
 logger = logging.getLogger(__name__)
 MAX_BODY: Final = 64 * 1024  # maximum bytes of a body

@@ -35,13 +35,13 @@ from starlette.routing import Route
 from temporalio.service import RPCError
 
 from activities.suppressions import Suppressor
-from gateway.concurrency import RateLimit
-from gateway.errors import BadInput
+from authoring.errors import BadInput
 from gateway.public_calls import RefusedCall, read_body, shortly
 from runtime.public_links import UNSUBSCRIBE_PATH, Subscriber, Unsubscribing
 from runtime.store import StoreError
 from scenario.errors import BadRecipient
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
+from service.concurrency import RateLimit
 
 logger = logging.getLogger(__name__)
 _FORM: Final = "application/x-www-form-urlencoded"

@@ -21,14 +21,11 @@ from starlette.types import ASGIApp
 from temporalio.service import RPCError
 
 from activities.webhook.destinations.reading import DestinationsFile
+from authoring.errors import Refusal
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED, Bounds
 from gateway.api.problem import TITLES, Failsafe, Problem, again, problem_of
 from gateway.asgi import Measured, Unstored
-from gateway.authoring import Authoring, Setup
-from gateway.client import ScenarioClient
-from gateway.concurrency import RateLimit
-from gateway.errors import Refusal
 from gateway.pages import (
     campaigns,
     destinations,
@@ -42,11 +39,14 @@ from gateway.pages import (
 from gateway.pages.page import Form, Page, SignInFirst, does, go_to, read_form
 from gateway.pages.rendering import is_here, link, render
 from gateway.pages.session import begin, end, forget, is_from_here, keep, session_of
-from gateway.sending import Outbox
-from gateway.service.authoring import AuthoringService, ContentService
 from runtime.errors import SetupError
 from runtime.store import StoreError
 from runtime.temporal_faults import fault_of
+from service.authoring import AuthoringService, ContentService
+from service.authoring_process import Authoring, Setup
+from service.client import ScenarioClient
+from service.concurrency import RateLimit
+from service.sending import Outbox
 
 TRIES: Final = 30  # maximum number of invalid keys per address and minute, and of sessions per key
 _CANNOT_READ: Final = "this key cannot read: it needs the scope 'read'"

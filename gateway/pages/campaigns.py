@@ -12,8 +12,8 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response, StreamingResponse
 
 from gateway.pages.page import Do, Form, Page, Show, at_field, does, existing, field, go_to, reason_in, shows
-from gateway.service.campaign_views import CampaignLineView, CampaignOperation, CampaignRequest, CampaignView
 from scenario.words import LINE_OUTCOMES
+from service.campaigns.views import CampaignLineView, CampaignOperation, CampaignRequest, CampaignView
 
 UPLOAD: Final = "/campaigns/-/new"  # the form that uploads a file. No campaign is called so
 _PART: Final = 256 * 1024  # bytes

@@ -12,8 +12,6 @@ from activities.webhook.circuit_breaker import BreakerLimits
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
 from gateway.api.problem import Problem
-from gateway.errors import NotFound
-from gateway.operations.request import RetryPolicyChange
 from gateway.pages.operations import LABELS, operation_link, value_words
 from gateway.pages.page import (
     Form,
@@ -30,12 +28,14 @@ from gateway.pages.page import (
 )
 from gateway.pages.rendering import link
 from gateway.pages.scenarios import ChartGroup
-from gateway.service.batches import SyncedAudienceView
-from gateway.service.destinations import PendingDelivery
-from gateway.service.index import JourneyFilter
-from gateway.service.outgoing import OperatorRecord
-from gateway.service.stats import SendingCount
 from scenario.words import ItemOutcome, Operation, OutgoingOperation
+from service.batches import SyncedAudienceView
+from service.destinations import PendingDelivery
+from service.errors import NotFound
+from service.index import JourneyFilter
+from service.operations.request import RetryPolicyChange
+from service.outgoing import OperatorRecord
+from service.stats import SendingCount
 
 _HOURS: Final = 25  # a day, and the current hour
 

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
+from authoring.errors import BadInput
 from gateway.api.problem import Problem
-from gateway.errors import BadInput, NotFound
 from gateway.pages.page import (
     Form,
     Page,
@@ -26,17 +26,18 @@ from gateway.pages.page import (
     version_in,
 )
 from gateway.pages.rendering import as_shown, link, to_contact, to_journey
-from gateway.service.authoring import ContentService
-from gateway.service.index import JourneyFilter
-from gateway.service.journey_view import JourneyView
-from gateway.service.listing import JourneySort, JourneySummary
-from gateway.service.suppressions import suppressions_of
-from gateway.service.view import PageRequest, PageView
-from gateway.why.story import EntryStory
-from gateway.why.why import Question, WhyView
 from scenario.steps.registry import is_delivery
 from scenario.time import zone_of
 from scenario.words import ENDED, AttemptOutcome, Operation
+from service.authoring import ContentService
+from service.errors import NotFound
+from service.index import JourneyFilter
+from service.journeys.view import JourneyView
+from service.listing import JourneySort, JourneySummary
+from service.suppressions import suppressions_of
+from service.view import PageRequest, PageView
+from service.why.story import EntryStory
+from service.why.why import Question, WhyView
 
 _SEARCHED: Final = ("waiting", "retrying", "held", "paused")  # states that Temporal's search has, with a short lag
 _RUNNING: Final = "in progress"

@@ -27,11 +27,11 @@ from gateway.pages.page import (
     shows,
 )
 from gateway.pages.rendering import link, operation
-from gateway.service.held import HeldGroupKey
-from gateway.service.index import JourneyFilter
-from gateway.service.operation_views import ItemOutcome, OperationView
 from scenario.time import format_duration
 from scenario.words import CAUSES, Operation, OutgoingOperation
+from service.held import HeldGroupKey
+from service.index import JourneyFilter
+from service.operations.views import ItemOutcome, OperationView
 
 SHOWN: Final = 10  # journeys shown before an operation is confirmed
 OFFERED: Final = (Operation.RETRY, Operation.SKIP, Operation.LEAVE)  # operations on held journeys

@@ -16,21 +16,22 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from authoring.errors import BadInput, Refusal
 from gateway.api.authentication import Keys
 from gateway.api.limits import Work
 from gateway.api.problem import Problem, again, problem_at, problem_of
-from gateway.client import ScenarioClient, Services
-from gateway.errors import BadInput, Forbidden, NotFound, Refusal
-from gateway.operations.request import RATE, RequestedOperation
 from gateway.pages.rendering import link, render, with_visible_characters
 from gateway.pages.session import is_from_here, session_of
-from gateway.service.caller import Caller, caller_with
-from gateway.service.index import JourneyFilter
-from gateway.service.view import PageRequest, PageView
 from runtime.api_keys import Scope
 from scenario.errors import DurationError
 from scenario.time import parse_duration
 from scenario.words import Operation
+from service.caller import Caller, caller_with
+from service.client import ScenarioClient, Services
+from service.errors import Forbidden, NotFound
+from service.index import JourneyFilter
+from service.operations.request import RATE, RequestedOperation
+from service.view import PageRequest, PageView
 
 _Item = TypeVar("_Item")
 _Value = TypeVar("_Value")

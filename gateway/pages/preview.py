@@ -17,16 +17,17 @@ from typing import Any, Final
 from starlette.responses import Response
 from temporalio.service import RPCError
 
+from authoring.errors import BadInput, Refusal
 from gateway.api.problem import VERSIONED, Problem, problem_of
-from gateway.errors import BadInput, Forbidden, MistakenEntry, NotFound, Refusal, UnknownScenario
 from gateway.pages.page import Form, Page, at_field, check_sure, does, reason_in, refused, shows
-from gateway.sending import Exchange, Outbox
-from gateway.service.authoring import AuthoringService, ContentService
-from gateway.service.index import JourneyFilter
-from gateway.service.view import PageRequest
 from scenario.errors import NotConfigured
 from scenario.steps.delivery import Send
 from scenario.time import ENTRY_YEARS
+from service.authoring import AuthoringService, ContentService
+from service.errors import Forbidden, MistakenEntry, NotFound, UnknownScenario
+from service.index import JourneyFilter
+from service.sending import Exchange, Outbox
+from service.view import PageRequest
 
 logger = logging.getLogger("gateway")
 _BYTES: Final = 4 * 1024 * 1024  # of a form, in which a character may take three
@@ -65,7 +66,7 @@ class Shown:
     """The content of the page."""
 
     asked: Asked
-    told: Mapping[str, Any] | None = None  # the preview, as `gateway.preview.contact.report` makes it
+    told: Mapping[str, Any] | None = None  # the preview, as `authoring.preview.contact.report` makes it
     sent: Exchange | None = None
 
 
@@ -212,7 +213,7 @@ async def _sending(page: Page, asked: Asked, version: str, told: Mapping[str, An
 
 
 async def _scenario(page: Page, asked: Asked) -> dict[str, Any]:
-    """Return the scenario for `gateway.authoring`."""
+    """Return the scenario for `service.authoring_process`."""
     if not asked.version:
         if not asked.source:
             raise at_field("version", "choose a published scenario, or paste one")

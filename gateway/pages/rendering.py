@@ -19,10 +19,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from gateway.map.map import STYLE
-from gateway.service.journey_view import AttemptView
-from gateway.why.story import clock
+from authoring.map.map import STYLE
 from scenario.time import format_duration
+from service.journeys.view import AttemptView
+from service.why.story import clock
 
 MOST: Final = 100_000  # maximum characters of a text that are shown
 _MASK: Final = re.compile(r"(~~\w+~~)")

@@ -14,12 +14,12 @@ from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from activities.content import LoadedVersion
+from authoring.errors import Refusal
+from authoring.map.map import ScenarioMap
+from authoring.map.outline import Overlay
+from authoring.map.outline import since as changed_since
+from authoring.publishing import Journeys
 from gateway.api.problem import VERSIONED, Problem, problem_of
-from gateway.errors import Refusal
-from gateway.map.map import ScenarioMap
-from gateway.map.outline import Overlay
-from gateway.map.outline import since as changed_since
-from gateway.operations.migration import StepPopulation
 from gateway.pages.page import (
     Do,
     Form,
@@ -36,14 +36,14 @@ from gateway.pages.page import (
     version_in,
 )
 from gateway.pages.rendering import to_scenario
-from gateway.publishing import Journeys
-from gateway.service.authoring import AuthoringService, NextVersion
-from gateway.service.index import JourneyFilter
-from gateway.service.stats import VersionStats
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import compile_plan
 from scenario.plan.migration import VersionDifference, difference, fate
 from scenario.words import Operation
+from service.authoring import AuthoringService, NextVersion
+from service.index import JourneyFilter
+from service.operations.migration import StepPopulation
+from service.stats import VersionStats
 
 AT: Final = "/scenarios/-/publish"  # the address. No scenario is called so
 LARGER: Final[Mapping[str, int]] = {AT: 4 * 1024 * 1024}  # maximum bytes of the form

@@ -14,16 +14,21 @@ from starlette.responses import Response
 from temporalio.service import RPCError
 
 from activities.content import LoadedVersion
+from authoring.map.map import ScenarioMap, escaped
+from authoring.map.outline import Overlay
+from authoring.map.outline import since as changed_since
 from gateway.api.problem import Problem
-from gateway.errors import UnknownScenario
-from gateway.map.map import ScenarioMap, escaped
-from gateway.map.outline import Overlay
-from gateway.map.outline import since as changed_since
 from gateway.pages.page import Page, moment_in, refused, shows, version_in
 from gateway.pages.rendering import link
-from gateway.service.index import PATIENCE
-from gateway.service.results import Comparison, headline, remarks
-from gateway.service.stats import (
+from scenario.model.scenario import Scenario
+from scenario.plan.migration import difference
+from scenario.policies.draw import percent
+from scenario.source.findings import listed
+from scenario.time import format_duration
+from service.errors import UnknownScenario
+from service.index import PATIENCE
+from service.results import Comparison, headline, remarks
+from service.stats import (
     DAYS,
     FAILED,
     PeopleCount,
@@ -34,11 +39,6 @@ from gateway.service.stats import (
     VersionStats,
     of_all_versions,
 )
-from scenario.model.scenario import Scenario
-from scenario.plan.migration import difference
-from scenario.policies.draw import percent
-from scenario.source.findings import listed
-from scenario.time import format_duration
 
 _AGAIN: Final = {
     "never": "once and never again",

@@ -19,12 +19,9 @@ from temporalio.service import RPCError
 from activities.content import Content, UnknownVersion
 from activities.decision import count
 from activities.suppressions import Suppressor
+from authoring.errors import BadInput
 from gateway.callbacks.links import EVENT as UNSUBSCRIBED_EVENT
-from gateway.concurrency import RateLimit
-from gateway.errors import BadInput, Busy
 from gateway.providers.provider import ProviderEvent
-from gateway.service.caller import TERMINAL
-from gateway.service.events import EventService
 from runtime.store import Store, StoredEntry, StoreError
 from runtime.store.suppressions import SentDelivery
 from runtime.telemetry.metrics import PROVIDER_EVENTS
@@ -33,6 +30,10 @@ from scenario.policies.order import scope_of
 from scenario.policies.suppression import UNSUBSCRIBED, Suppression
 from scenario.steps.host import Event
 from scenario.words import PROVIDER_EVENTS as PROPERTIES
+from service.caller import TERMINAL
+from service.concurrency import RateLimit
+from service.errors import Busy
+from service.events import EventService
 
 logger = logging.getLogger(__name__)
 STALE: Final = timedelta(days=7)  # age at which an event has no effect. Ids of events are kept for longer

@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.x509 import load_pem_x509_certificate
 
 from activities.email.message import CUSTOM
-from gateway.concurrency import RateLimit
 from gateway.providers.provider import (
     Bounce,
     Call,
@@ -43,6 +42,7 @@ from gateway.providers.provider import (
 )
 from runtime.errors import SettingsError
 from scenario.type_guards import is_mapping, list_or_empty, mapping_or_empty
+from service.concurrency import RateLimit
 
 _NAMES: Final = {
     "Delivery": "email.delivered",

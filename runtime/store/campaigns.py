@@ -32,7 +32,7 @@ class StoredCampaign:
     created_at: datetime
     encoding: str | None = None  # the encoding of CSV, or None to detect it
     accept: bool = False  # True to start even if more lines are invalid than usual
-    survey: Mapping[str, Any] | None = None  # the result of reading the file, see `gateway.campaigns.survey.Survey`
+    survey: Mapping[str, Any] | None = None  # the result of reading the file, see `service.campaigns.survey.Survey`
     starts_at: datetime | None = None  # time of the start that was asked for, or of the next group of entries, if any
     local_start: str | None = None  # each contact's own date and time of the start, in ISO 8601
     loaded_at: datetime | None = None  # when all lines were stored; None before

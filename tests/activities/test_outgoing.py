@@ -22,11 +22,11 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter, Limits, Permit
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
-from gateway.errors import BadInput
-from gateway.service.caller import TERMINAL
-from gateway.service.outgoing import OperatorRecord, OutgoingService
+from authoring.errors import BadInput
 from runtime.store import Store
 from scenario.words import EVENT_TYPES, OutgoingOperation
+from service.caller import TERMINAL
+from service.outgoing import OperatorRecord, OutgoingService
 from tests.activities.webhook.faults import Receiver, answer, receiver, silence
 from tests.factories import NOW, admission_request
 from tests.fakes import Clock

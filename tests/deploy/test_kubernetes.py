@@ -27,7 +27,7 @@ import worker
 from activities.channel_registry import CHANNELS, QUEUES
 from activities.interface import JOURNEYS
 from activities.webhook.destinations.reading import examine
-from gateway.cli.app import app
+from cli.app import app
 from runtime.process import http_server
 from runtime.process.http_server import ALIVE, READY
 from runtime.settings import Settings

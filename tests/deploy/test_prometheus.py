@@ -15,7 +15,7 @@ import pytest
 import typer
 import yaml
 
-from gateway.cli.app import app
+from cli.app import app
 from runtime.errors import NotInstalled
 from runtime.local.devserver import find_program
 from runtime.telemetry import metrics

@@ -12,11 +12,11 @@ import pytest
 
 from docs.reference import VIEWS, commands, views
 from runtime.telemetry.metrics import OF_ALL, OF_EACH
-from tests.gateway.journey import HELD, shown
+from tests.journey import HELD, shown
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGES = (
-    *("activities", "gateway", "runtime", "scenario", "splio", "workflows"),
+    *("activities", "authoring", "cli", "gateway", "runtime", "scenario", "service", "splio", "workflows"),
     *("tests", "benchmarks", "deploy", "docs", "examples"),
 )
 CODE = re.compile(r"(?<!`)(`{1,2})([^`\n]+)\1(?!`)")
@@ -94,10 +94,10 @@ def test_what_is_named_is_there() -> None:
 @pytest.mark.parametrize(
     ("text", "gone"),
     [
-        ("`scenario/plan/plan.py`, ``gateway.client.ScenarioClient.publish``, `tests/replay/histories/`", []),
+        ("`scenario/plan/plan.py`, ``service.client.ScenarioClient.publish``, `tests/replay/histories/`", []),
         ("`order.delivered`, `email/text`, `scenario: post-purchase`", []),
         ("`scenario/plans.py`", ["scenario/plans.py"]),
-        ("`gateway.client.ScenarioClient.published`", ["gateway.client.ScenarioClient.published"]),
+        ("`service.client.ScenarioClient.published`", ["service.client.ScenarioClient.published"]),
         ("`nowhere.py`", ["nowhere.py"]),
     ],
 )

@@ -25,9 +25,9 @@ from activities.outcome import Outcome
 from activities.webhook.outcome import of_status
 from activities.webhook.signing import Key, headers
 from gateway.callbacks.app import PACE, CallbackEvent, Receiving
-from gateway.concurrency import RateLimit
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CALLBACK_LIFE, CallbackClaim, Callbacks
+from service.concurrency import RateLimit
 from tests import nodes
 
 FOLDER = Path(__file__).parents[2] / "docs" / "integrate"

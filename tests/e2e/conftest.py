@@ -30,9 +30,8 @@ from temporalio.client import Client, Interceptor
 
 from activities.dependencies import WorkerServices
 from activities.webhook.route import Diverted, Routes
+from cli import program
 from gateway.api.authentication import Keys
-from gateway.cli import program
-from gateway.client import ScenarioClient
 from gateway.codec import PREFIX, application
 from gateway.serving import Front, Parts, parts_of
 from runtime import search_attributes
@@ -48,6 +47,7 @@ from runtime.settings import Settings
 from runtime.store import Store
 from runtime.telemetry.telemetry import provider_of
 from runtime.telemetry.tracing import JourneyTracing
+from service.client import ScenarioClient
 from tests import factories
 from tests.fakes import Ran
 from tests.replay.record import DELETES_SOON, until

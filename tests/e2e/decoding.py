@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 from temporalio.api.common.v1 import Payload
 
-from gateway.client import ScenarioClient
+from service.client import ScenarioClient
 
 _Message = TypeVar("_Message", bound=Message)
 

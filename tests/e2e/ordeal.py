@@ -18,10 +18,10 @@ from opentelemetry import metrics, trace
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowHandle
 
-from gateway.client import ScenarioClient
 from runtime.local.receiver import Inbox
 from runtime.store import Store
 from scenario.words import Operation
+from service.client import ScenarioClient
 from tests.e2e import planted
 from tests.e2e.conftest import SENDER, Server, add_key, command, environment, publish, sealing, until
 from tests.e2e.planted import ADDRESSES, LITERAL, MARK, REASON, SECRETS, Echo, call_back, process
@@ -280,7 +280,7 @@ async def through_everything(place: Place, worker: Awaitable[None]) -> None:
     file = place.folder / "destinations.yaml"
     port = reserved_port()
     serve = ("serve", "--callbacks", "--api", "--port", "0", "--metrics-port", str(port))
-    async with process("gateway.cli", place.folder / "gateway.log", place.environ, *serve):
+    async with process("cli", place.folder / "gateway.log", place.environ, *serve):
         await worker
         await place.client.enter(ENTRY)
         await place.client.contact_changed("4718", {"firstname": MARK, "email": ADDRESSES[0]})

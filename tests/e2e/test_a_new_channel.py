@@ -11,19 +11,19 @@ import pytest
 from activities.channel_registry import CHANNELS
 from activities.dependencies import channels_of
 from activities.webhook.route import Direct
-from gateway.cases.compare import compare
-from gateway.cases.file import read
-from gateway.cases.run import Circumstances
-from gateway.cases.run import run as run_case
-from gateway.local.demo import arrivals
-from gateway.local.stack import local
-from gateway.preview.contact import PreviewInputs, preview, report
-from gateway.preview.draft import Draft, draft
-from gateway.preview.rendering import TemplateLocator
-from gateway.publishing import ScenarioFile
-from gateway.sending import Means, Trials, send
+from authoring.cases.compare import compare
+from authoring.cases.file import read
+from authoring.cases.run import Circumstances
+from authoring.cases.run import run as run_case
+from authoring.preview.contact import PreviewInputs, preview, report
+from authoring.preview.draft import Draft, draft
+from authoring.preview.rendering import TemplateLocator
+from authoring.publishing import ScenarioFile
+from cli.local.demo import arrivals
+from cli.local.stack import local
 from runtime.settings import Settings
 from scenario.steps import registry
+from service.sending import Means, Trials, send
 from tests.e2e.push.channel import PUSH, Alert, Folder, Push
 
 SCENARIO = """\

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from gateway.local.demo import EXAMPLES as PROGRAMS
+from cli.local.demo import EXAMPLES as PROGRAMS
 from tests.e2e.conftest import ROOT, Api, Server, Stands, api, entry, environment, opened, publish, until, until_found
 from tests.nodes import node, project
 

@@ -15,18 +15,19 @@ import pytest
 from activities.blast.chunk import _Chunk  # pyright: ignore[reportPrivateUsage]
 from activities.handover import campaign_root
 from activities.passages import PassageWriter
-from gateway.campaigns.background import CampaignActivities
-from gateway.client import ScenarioClient
-from gateway.errors import BadInput, NotAccepted
-from gateway.operations.background import running_operations
-from gateway.service.audiences import file_parts
-from gateway.service.caller import TERMINAL
-from gateway.service.campaign_views import CampaignRequest, CampaignView
-from gateway.service.view import PageRequest
+from authoring.errors import BadInput
 from runtime.local import receiver
 from runtime.store.campaigns import CampaignItem
 from runtime.telemetry.metrics import CAMPAIGN_LINES
 from scenario.steps.delivery import delivery_id
+from service.audiences import file_parts
+from service.caller import TERMINAL
+from service.campaigns.background import CampaignActivities
+from service.campaigns.views import CampaignRequest, CampaignView
+from service.client import ScenarioClient
+from service.errors import NotAccepted
+from service.operations.background import running_operations
+from service.view import PageRequest
 from tests.e2e import conftest
 from tests.e2e.conftest import Stand, Stands, publish, until_received
 from tests.measured import Measured
@@ -99,7 +100,7 @@ async def test_each_line_ends_once_although_gateways_are_lost_in_between(
     audience = people(tmp_path)
     with monkeypatch.context() as killing:
         killing.setattr(CampaignActivities, "_start", lost_after_the_fifth)
-        killing.setattr("gateway.campaigns.background._Outcomes.save", unrecorded)
+        killing.setattr("service.campaigns.background._Outcomes.save", unrecorded)
         async with gateway(client):
             assert (await start(client, audience, rate=50.0)).state == "preparing"
             async with asyncio.timeout(60):

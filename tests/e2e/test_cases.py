@@ -45,10 +45,10 @@ from activities.webhook.http.exchange import Request, Response, sent_headers
 from activities.webhook.limiter import Limits
 from activities.webhook.presets import with_own_headers
 from activities.webhook.route import Route
-from gateway.cases.file import Cases, case_files, read
-from gateway.cases.run import CaseRun, Circumstances, StepRun, replies, run
-from gateway.preview.rendering import SENDERS, Result, StandIn, UnsubscribeStandIn
-from gateway.publishing import publish
+from authoring.cases.file import Cases, case_files, read
+from authoring.cases.run import CaseRun, Circumstances, StepRun, replies, run
+from authoring.preview.rendering import SENDERS, Result, StandIn, UnsubscribeStandIn
+from authoring.publishing import publish
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store
 from runtime.store.claims import CapClaim
@@ -60,11 +60,11 @@ from scenario.policies.policies import Policies
 from scenario.policies.suppression import AddressVerdict, Suppression
 from scenario.steps.audience import AudienceOperation
 from scenario.time import zone_of
+from tests.authoring.cases.conftest import Written, written
+from tests.authoring.cases.test_run import CASES, HEAD
 from tests.examples.scenarios import CAMPAIGNS, SCENARIOS
 from tests.fakes import Rows, worker_context
-from tests.gateway.cases.conftest import Written, written
-from tests.gateway.cases.test_run import CASES, HEAD
-from tests.workflows.conftest import environment
+from tests.stage import environment
 from workflows.journey import Journey
 
 __all__ = ["environment", "written"]

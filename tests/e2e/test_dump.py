@@ -16,8 +16,6 @@ from pydantic import SecretStr
 
 from gateway import codec
 from gateway.api.authentication import Keys
-from gateway.client import ScenarioClient
-from gateway.operations.background import running_operations
 from gateway.serving import Front, Parts, parts_of
 from runtime.api_keys import SCOPES, ApiKey, make_token
 from runtime.derived_keys import TokenError
@@ -25,6 +23,8 @@ from runtime.encryption.codec import keyring_in
 from runtime.process.http_server import HttpServer
 from runtime.public_links import Callbacks
 from runtime.settings import Settings
+from service.client import ScenarioClient
+from service.operations.background import running_operations
 from tests.e2e.conftest import Server, opened, publish, until_state
 
 CONTACT = "planted-eve-4720"

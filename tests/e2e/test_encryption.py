@@ -17,10 +17,8 @@ from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExec
 from activities import erasure
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
+from authoring.errors import BadInput
 from gateway.callbacks.app import CallbackEvent, tell
-from gateway.client import Entered, ScenarioClient
-from gateway.errors import BadInput, NotEntered, NotFound
-from gateway.service.erasures import ErasureView
 from runtime import search_attributes
 from runtime.encryption.codec import EncryptionCodec, encrypt_client, rotate
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping
@@ -30,6 +28,9 @@ from runtime.public_links import CallbackClaim
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED
+from service.client import Entered, ScenarioClient
+from service.erasures import ErasureView
+from service.errors import NotEntered, NotFound
 from tests.e2e.conftest import SENDER, Server, api, outcomes, publish, until, until_state
 from worker import running_workers, services, workers
 

@@ -25,10 +25,10 @@ from activities.interface import Delivery, Sent
 from activities.sms import provider as sms
 from activities.sms.channel import SmsChannel
 from activities.sms.provider import Receipt
-from gateway.client import Entered, ScenarioClient
 from runtime.local.receiver import Receiver
 from runtime.store import Attempt, AttemptWriter, Store
 from scenario.recipients import Mailbox
+from service.client import Entered, ScenarioClient
 from tests.e2e.conftest import Gate, Stands, entry, outcomes, publish, until
 from worker import workers
 

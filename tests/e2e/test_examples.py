@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from gateway.cli import program
-from gateway.local.demo import demo
+from cli import program
+from cli.local.demo import demo
 from runtime.local.receiver import Received, Receiver
 from tests.e2e.conftest import environment
 
@@ -90,9 +90,9 @@ class Faulty(Receiver):
 async def test_the_demo_runs_the_examples_and_tells_which_message_did_not_arrive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.local.stack.Receiver", Faulty)
+    monkeypatch.setattr("cli.local.stack.Receiver", Faulty)
     for name in ("_EVERY", "_LATER"):
-        monkeypatch.setattr(f"gateway.local.dev.{name}", 0.1)  # seconds between two looks for waits to skip
+        monkeypatch.setattr(f"cli.local.dev.{name}", 0.1)  # seconds between two looks for waits to skip
     output = StringIO()
     status = await demo(stay=False, console=Console(file=output, width=400), state=tmp_path / "state")
     lines = output.getvalue().splitlines()
@@ -128,7 +128,7 @@ PORTS = ("--port", "0", "--ui-port", "0", "--gateway-port", "0")
 class Dev:
     def __init__(self, folder: Path, *options: str, **settings: str) -> None:
         self._out, self._seen = folder / "dev.out", 0
-        program = [sys.executable, "-c", "from gateway.cli.program import main; main()"]
+        program = [sys.executable, "-c", "from cli.program import main; main()"]
         command = [*program, "dev", *PORTS, *options]
         with self._out.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=folder, env=environment(**settings), stdout=out, stderr=out)

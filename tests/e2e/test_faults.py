@@ -15,8 +15,8 @@ from pydantic import SecretStr
 from temporalio.api.operatorservice.v1 import RemoveSearchAttributesRequest
 
 import worker
+from authoring.publishing import publish
 from gateway import serving
-from gateway.publishing import publish
 from gateway.serving import Parts
 from runtime import search_attributes
 from runtime.connection import connect

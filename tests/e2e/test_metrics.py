@@ -17,13 +17,13 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activities.channel_registry import CHANNELS, QUEUES
 from activities.interface import JOURNEYS
-from gateway.client import ScenarioClient
 from runtime.encryption import keyring
 from runtime.local.receiver import Inbox, Receiver
 from runtime.process import HOST
 from runtime.store import Store
 from runtime.telemetry import metrics, polling
 from runtime.telemetry.tracing import JourneyTracing
+from service.client import ScenarioClient
 from tests.e2e.conftest import SENDER, WORKER, Server, Stands, entry, outcomes, process, publish, sealing, store_in
 from tests.servers import reserved_port
 from workflows.journey import Enter, Journey, UnknownWorkflow

@@ -12,9 +12,9 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.client import Entered, ScenarioClient
-from gateway.errors import NotEntered
 from runtime.local.receiver import Receiver
+from service.client import Entered, ScenarioClient
+from service.errors import NotEntered
 from tests.e2e.conftest import (
     ROOT,
     Command,
@@ -49,7 +49,7 @@ steps:
 def scenario(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Our command line beside the server and the store of the stand, in a thread of this process.
 
-    That it is a program of its own is for the tests of `gateway/cli/program.py`.
+    That it is a program of its own is for the tests of `cli/program.py`.
     """
     for name in os.environ.keys() - environment().keys():
         monkeypatch.delenv(name)

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from gateway.service.caller import TERMINAL
-from gateway.service.outgoing import OutgoingService
+from service.caller import TERMINAL
+from service.outgoing import OutgoingService
 from tests.e2e.conftest import Server, entry, listening, opened, process, publish, store_in, until
 
 PLANTED = "zoe@planted.example"

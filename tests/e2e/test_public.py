@@ -21,13 +21,13 @@ from pydantic import SecretStr
 from activities.background import TELL_WORKFLOW, PlatformReply
 from activities.webhook.route import Diverted
 from gateway.callbacks.app import application, routes_of
-from gateway.client import Entered, ScenarioClient
 from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Inbox, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.public_links import ReturnPaths
 from runtime.settings import Settings
 from scenario.steps.delivery import delivery_id
+from service.client import Entered, ScenarioClient
 from tests.e2e.conftest import SENDER, Server, listening, opened, outcomes, publish, until
 from tests.factories import present
 from tests.gateway.providers import callers

@@ -15,12 +15,12 @@ import pytest
 from sqlalchemy import delete, update
 from temporalio.client import WorkflowExecutionStatus
 
-from gateway.client import Entered
-from gateway.reconcile.reconcile import SETTLED, UNSETTLED, Discrepancy, Kind, Reconciler, Reconciliation
 from runtime.encryption.codec import keyring_of
 from runtime.settings import Settings
 from runtime.store import AcceptedEntry, AdmissionRequest
 from runtime.store.schema import entries
+from service.client import Entered
+from service.reconcile.reconcile import SETTLED, UNSETTLED, Discrepancy, Kind, Reconciler, Reconciliation
 from tests.e2e.conftest import Stand, Stands, publish, until, until_state
 from tests.factories import attempt, stored_campaign
 

@@ -16,9 +16,9 @@ from activities.channel_registry import WEBHOOK
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from activities.webhook.server_rates import RateKeeper
-from gateway.client import Entered
-from gateway.journeys.snapshot import describe, pending
 from runtime.local.receiver import Receiver
+from service.client import Entered
+from service.journeys.snapshot import describe, pending
 from tests.e2e.conftest import Gate, Server, entry, forget_the_dead, opened, outcomes, publish, until
 from tests.factories import present
 from tests.updates import until_admitted

@@ -12,16 +12,16 @@ import pytest
 from pydantic import SecretStr
 
 import worker
+from authoring.publishing import publish
+from cli import program
 from gateway import serving
-from gateway.cli import program
-from gateway.client import ScenarioClient
-from gateway.publishing import publish
 from gateway.serving import Parts
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.local.receiver import Inbox
 from runtime.process.shutdown import Deadline
 from runtime.settings import Settings
 from runtime.store import Store, StoreMismatch
+from service.client import ScenarioClient
 from tests.e2e.conftest import SENDER, Server, entry, is_ready
 from tests.servers import reserved_port
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from gateway.publishing import CASES
+from authoring.publishing import CASES
 
 EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 

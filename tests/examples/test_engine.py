@@ -12,7 +12,7 @@ import pytest
 
 from tests.nodes import environment as node_environment
 from tests.nodes import node, project
-from tests.workflows.conftest import Stage, deserted, environment, stage
+from tests.stage import Stage, deserted, environment, stage
 
 __all__ = ["deserted", "environment", "stage"]
 

@@ -17,10 +17,10 @@ from starlette.routing import Route
 from temporalio.client import Client
 
 from gateway.api import limits
-from gateway.client import ScenarioClient
 from gateway.serving import Front, Parts, parts_of
 from runtime.process.http_server import HttpServer
 from runtime.store import Store
+from service.client import ScenarioClient
 from tests.factories import add_key, present
 
 MARK = "zoe-obrien"

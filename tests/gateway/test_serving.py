@@ -21,7 +21,6 @@ from temporalio.client import Client
 from temporalio.service import RPCStatusCode
 
 from gateway import serving
-from gateway.authoring import Authoring
 from gateway.serving import OPEN, Front, Parts, serve
 from runtime.errors import AttributesMissing, LocalError, SettingsError, WorkerFailed
 from runtime.process.health import watching
@@ -31,6 +30,7 @@ from runtime.process.workers import Workers, running_workers
 from runtime.settings import Settings
 from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.telemetry import metrics
+from service.authoring_process import Authoring
 from tests.claims import OwnNamespace
 from tests.fakes import RefusingService
 from tests.measured import Measured, now

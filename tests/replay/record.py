@@ -30,15 +30,15 @@ from activities.audience.sync import start_audience_syncs
 from activities.handover import campaign_root, hand_over
 from activities.interface import JOURNEYS
 from activities.open_attempt import OpenAttempt
-from gateway.client import JourneyFilter
-from gateway.local.stack import LocalStack, local
-from gateway.service.audiences import file_parts
-from gateway.service.caller import TERMINAL
-from gateway.service.campaign_views import CampaignRequest
+from cli.local.stack import LocalStack, local
 from runtime.local.devserver import DYNAMIC_CONFIG, DevServer
 from runtime.store import AdmissionRequest
 from scenario.policies.order import Defer, Hold, Ruling
 from scenario.words import Operation
+from service.audiences import file_parts
+from service.caller import TERMINAL
+from service.campaigns.views import CampaignRequest
+from service.client import JourneyFilter
 from tests.replay.bursts import BURSTS, file_of, write
 from tests.replay.bursts import record as record_bursts
 from tests.scenarios import scenario_text

@@ -142,7 +142,7 @@ sys.meta_path.insert(0, Absent())
 import io, json
 from contextlib import redirect_stderr, redirect_stdout
 import worker
-from gateway.cli import program
+from cli import program
 
 for line in sys.stdin:
     output = io.StringIO()

@@ -11,17 +11,17 @@ import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from gateway.preview.contact import PreviewInputs, preview, report
-from gateway.preview.draft import draft
-from gateway.preview.rendering import TemplateLocator
-from gateway.publishing import ScenarioFile
+from authoring.preview.contact import PreviewInputs, preview, report
+from authoring.preview.draft import draft
+from authoring.preview.rendering import TemplateLocator
+from authoring.publishing import ScenarioFile
 from scenario.check.check import check
 from scenario.model.json_schema import schema
 from scenario.steps import registry
 from scenario.steps.base import BaseStep, Compiler, Row
 from scenario.steps.base import Path as Place
 from scenario.steps.host import Host, Next, Outcome, evaluate
-from tests.workflows.conftest import Stage
+from tests.stage import Stage
 
 if TYPE_CHECKING:
     from scenario.liquid import Kind

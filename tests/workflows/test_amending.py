@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, refusal
+from tests.stage import WHO, SlowLookUp, Stage, failing, refusal
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
 from workflows.migrations import Migrations

@@ -31,15 +31,15 @@ from activities.webhook.http.transport import Transport
 from activities.webhook.limiter import Limiter
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
-from gateway.errors import BadOperation
-from gateway.service.batches import MembershipService
-from gateway.service.caller import TERMINAL
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.store import Store
 from runtime.store.memberships import AudienceCounts
 from runtime.store.schema import erased_name
+from service.batches import MembershipService
+from service.caller import TERMINAL
+from service.errors import BadOperation
 from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver
-from tests.workflows.conftest import failure_of, worker
+from tests.stage import failure_of, worker
 from workflows.background import SyncAudience
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)

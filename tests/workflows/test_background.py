@@ -40,7 +40,7 @@ from runtime.store import Store
 from runtime.telemetry.metrics import RETENTION_DELETED
 from scenario.policies.suppression import Suppression
 from tests.measured import Measured
-from tests.workflows.conftest import failure_of, timers, worker
+from tests.stage import failure_of, timers, worker
 from workflows.background import Erase, Prune, TellPlatform
 
 

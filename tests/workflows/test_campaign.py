@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
 from activities.background import CampaignChunk
-from tests.workflows.conftest import failure_of, refusal, worker
+from tests.stage import failure_of, refusal, worker
 from workflows.campaign import (
     ENTER,
     PREPARE,

@@ -12,7 +12,7 @@ from activities.failures import FailureKind
 from activities.interface import LastAttempt, Sent
 from scenario.steps.delivery import delivery_id
 from tests.factories import attempt
-from tests.workflows.conftest import WHO, SlowLookUp, Stage, failing, outcomes, replay
+from tests.stage import WHO, SlowLookUp, Stage, failing, outcomes, replay
 from workflows.delivery import DeliveryRunner
 
 LONG = """

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowFailureError
 from activities.interface import CompletedSteps
 from runtime.errors import StoreUnavailable
 from runtime.store import Passage, Store
-from tests.workflows.conftest import WHO, Stage
+from tests.stage import WHO, Stage
 from tests.workflows.test_continuing import LONG, runs
 from tests.workflows.test_migrating import A, B, C, Handle, begin, migrate, scenario
 

@@ -20,7 +20,7 @@ from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, Sent
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from scenario.steps.host import EvaluationResult
-from tests.workflows.conftest import Stage
+from tests.stage import Stage
 from workflows.delivery import retry_policy
 from workflows.delivery_result import BY_HAND, failure_in, read_sent, unsent
 from workflows.limits import KEPT_RESPONSES, LONGEST_REASON

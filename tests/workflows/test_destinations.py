@@ -17,7 +17,7 @@ from runtime.store import StoreError
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
 from tests.factories import attempt as attempt_row
-from tests.workflows.conftest import WHO, Stage, failing, raising
+from tests.stage import WHO, Stage, failing, raising
 
 WAX = """
 scenario: wax

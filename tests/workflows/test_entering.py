@@ -18,7 +18,7 @@ from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
 from scenario.policies.draw import Holdout, Lot, apart
 from tests.factories import present, publish
-from tests.workflows.conftest import WHO, Stage, deep, failure_of, outcomes, refusal
+from tests.stage import WHO, Stage, deep, failure_of, outcomes, refusal
 from workflows.limits import MOST_PARTS, TOO_MANY_PARTS
 
 GATE = """

@@ -9,7 +9,7 @@ from temporalio import activity
 from temporalio.client import WorkflowHandle
 
 from activities.interface import GOAL, GoalEvent, GoalResult
-from tests.workflows.conftest import WHO, Stage, replay
+from tests.stage import WHO, Stage, replay
 
 GOALS = """
 scenario: goals

@@ -12,7 +12,7 @@ from runtime.store.campaign_lines import LineDeparture, LineEnd
 from scenario.steps.delivery import delivery_id
 from scenario.steps.host import Memory
 from tests.factories import NOW
-from tests.workflows.conftest import WHO, Stage, outcomes
+from tests.stage import WHO, Stage, outcomes
 from workflows.state import Held, State, StepRecord
 
 OFFER: Final = """

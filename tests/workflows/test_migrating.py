@@ -12,7 +12,7 @@ from activities.failures import FailureKind
 from activities.interface import Delivery, Sent
 from scenario.time import spell
 from tests.scenarios import scenario_text
-from tests.workflows.conftest import WHO, Stage, after, failing, not_before, refusal
+from tests.stage import WHO, Stage, after, failing, not_before, refusal
 from tests.workflows.test_continuing import runs, shown_as
 
 PARIS = ZoneInfo("Europe/Paris")

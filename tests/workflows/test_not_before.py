@@ -15,7 +15,7 @@ from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
-from tests.workflows.conftest import WHO, Attempt, Stage, failing, not_before, outcomes, refusal, timers
+from tests.stage import WHO, Attempt, Stage, failing, not_before, outcomes, refusal, timers
 from tests.workflows.test_continuing import runs
 
 NIGHT = """

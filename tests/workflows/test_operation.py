@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
-from tests.workflows.conftest import failure_of, worker
+from tests.stage import failure_of, worker
 from workflows.operation import (
     CLOSE,
     OPERATE,

@@ -17,18 +17,7 @@ from temporalio.worker import Worker
 from activities.failures import FailureKind
 from scenario.errors import EntryError
 from scenario.steps import host
-from tests.workflows.conftest import (
-    WHO,
-    Stage,
-    after,
-    deep,
-    failing,
-    failure_of,
-    no_activity,
-    outcomes,
-    refusal,
-    replay,
-)
+from tests.stage import WHO, Stage, after, deep, failing, failure_of, no_activity, outcomes, refusal, replay
 from tests.workflows.test_state import STATE
 from workflows.primitives import PATIENCE
 

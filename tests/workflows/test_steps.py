@@ -9,7 +9,7 @@ from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
 from activities.interface import Sent
-from tests.workflows.conftest import WHO, Stage, failing, outcomes
+from tests.stage import WHO, Stage, failing, outcomes
 from workflows.limits import KEPT_RESPONSES
 
 ORDER: dict[str, Any] = {

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from activities.failures import FailureKind
 from activities.interface import REPORT_HELD, ActivityType, HeldJourney, RetuningResult, Sent
 from scenario.plan.retry import UNLIMITED
-from tests.workflows.conftest import WHO, Stage, failing, refusal
+from tests.stage import WHO, Stage, failing, refusal
 from workflows import host, primitives
 from workflows.updates import read_retry, read_version
 

@@ -13,7 +13,7 @@ from scenario.steps.host import Rounds
 from scenario.steps.repeat import RepeatRow
 from scenario.steps.split import SplitRow
 from scenario.steps.wait import WaitRow
-from tests.workflows.conftest import Stage
+from tests.stage import Stage
 from workflows.state import Held, OperationRecord, State, StepRecord
 from workflows.visibility import cut, details
 

@@ -17,7 +17,7 @@ from activities.decision import decide
 from activities.interface import DECIDE
 from scenario import time as timing
 from scenario.steps.host import EvaluationRequest, EvaluationResult
-from tests.workflows.conftest import Stage, replay
+from tests.stage import Stage, replay
 from workflows.host import JourneyHost
 
 WAITS = """

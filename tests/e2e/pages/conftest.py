@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright, expect
 
-from gateway.local.stack import LocalStack, local
+from cli.local.stack import LocalStack, local
 from tests.e2e.conftest import KEYS, ROOT, is_encrypted, until_held
 
 AXE: Final = ROOT / "tests" / "node" / "node_modules" / "axe-core" / "axe.min.js"

@@ -18,13 +18,13 @@ from starlette.types import Message
 from gateway.api import app
 from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
-from gateway.authoring import Authoring, Setup
-from gateway.client import EventView, ScenarioClient, Services
-from gateway.service.authoring import AuthoringService
-from gateway.service.caller import Caller
-from gateway.service.entries import Entered
 from runtime.api_keys import Scope
 from runtime.store import Store
+from service.authoring import AuthoringService
+from service.authoring_process import Authoring, Setup
+from service.caller import Caller
+from service.client import EventView, ScenarioClient, Services
+from service.entries import Entered
 from tests.factories import add_key
 
 AUTHORS: Final = Authoring(Setup(zone="Europe/Paris"))

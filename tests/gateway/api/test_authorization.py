@@ -18,10 +18,10 @@ from gateway.api.app import PREFIX
 from gateway.api.authentication import MISSES, REMEMBERED, Authorization, scope_of
 from gateway.api.limits import AT_ONCE, AUTHORING, MOST_REQUESTS, REQUESTS, SHARE, USUAL, Bounds, KeyPlaces, Work
 from gateway.api.problem import Problem
-from gateway.errors import Busy
-from gateway.service.caller import Caller
 from runtime.api_keys import SCOPES, Scope, make_token
 from runtime.store import Store
+from service.caller import Caller
+from service.errors import Busy
 from tests.fakes import Clock
 from tests.gateway.api.conftest import ROUTES, Client, Door, arriving, entered, http_scope
 

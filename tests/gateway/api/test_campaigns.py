@@ -11,7 +11,7 @@ from runtime.store import Store
 from runtime.store.campaigns import CampaignItem
 from tests.factories import LATER_DOCUMENT, LATER_PLAN, present, publish, stored_campaign
 from tests.gateway.api.conftest import HELLO, Door, opened
-from tests.gateway.search import Search
+from tests.search import Search
 
 NOW = datetime(2026, 11, 27, 4, tzinfo=UTC)
 
@@ -44,7 +44,7 @@ async def test_what_is_left_of_a_stopped_campaign_is_skipped(door: Door):
 
 
 async def test_its_results_are_exported_whole(door: Door, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.service.campaigns._EXPORTED", 2)
+    monkeypatch.setattr("service.campaigns.service._EXPORTED", 2)
     answer = await door.ask("GET", "/campaigns/sale/results")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert answer.text.splitlines() == [

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from gateway.api.limits import AT_ONCE
-from gateway.errors import MistakenEntry, NotEntered, NotFound, UnderWay
 from runtime.store import StoreUnavailable
+from service.errors import MistakenEntry, NotEntered, NotFound, UnderWay
 from tests.gateway.api.conftest import Door
 
 ENTRY: dict[str, Any] = {"scenario": "welcome", "contact": {"id": 7}, "trigger": {"type": "segment"}}

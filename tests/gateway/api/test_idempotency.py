@@ -16,9 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from gateway.api.idempotency import Idempotency
 from gateway.api.problem import Problem, again
-from gateway.errors import UnderWay
-from gateway.service.caller import caller_with
 from runtime.store.api_access import KEPT, ApiAccess
+from service.caller import caller_with
+from service.errors import UnderWay
 from tests.factories import present
 from tests.gateway.api.conftest import Door
 

@@ -90,7 +90,7 @@ async def test_it_sees_its_own_alone(limited: Door):
 
 
 async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.service.events.UnadmittedSearch.of", AsyncMock(return_value=[]))
+    monkeypatch.setattr("service.events.UnadmittedSearch.of", AsyncMock(return_value=[]))
     await limited.store.accept(AcceptedEntry("hello/7/B", "r2", "7", NOW))
     event, nobody = {"contact": "7", "name": "order.delivered"}, {"told": 0, "pending": 0, "unknown": True}
     assert await limited.call("POST", "/events", json=event, status=202) == {**nobody, "goals": 0}

@@ -23,10 +23,10 @@ from temporalio.service import RPCStatusCode
 
 from gateway.api.limits import Bounds
 from gateway.asgi import Measured as MeasuredRequests
-from gateway.service.entries import Entered
 from runtime.store import Store
 from runtime.telemetry.metrics import HTTP_SERVER
 from runtime.temporal_faults import bound_calls
+from service.entries import Entered
 from tests.factories import admission_request, publish
 from tests.fakes import RefusingService
 from tests.gateway.api.conftest import HELLO, Door, arriving, http_scope, opened
@@ -225,7 +225,7 @@ async def test_an_item_of_a_batch_is_answered_likewise(door: Door, service: Refu
 
 
 async def test_a_server_that_never_answers_is_not_waited_for(door: Door, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("gateway.operations.journey_operations.ANSWER", 0.05)
+    monkeypatch.setattr("service.operations.journey_operations.ANSWER", 0.05)
     for route, options in ROUTES.items():
         async with asyncio.timeout(60):
             problem = await door.call(*route.split(), status=503, **options)

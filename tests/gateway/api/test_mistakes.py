@@ -16,7 +16,7 @@ from runtime import version
 from runtime.store import Store
 from tests.factories import publish
 from tests.gateway.api.conftest import HELLO, ROUTES, Door, described, opened
-from tests.gateway.search import Search
+from tests.search import Search
 
 ENTRY: Final[dict[str, Any]] = {
     "scenario": "hello",
@@ -128,7 +128,7 @@ def resolves(pointer: str, body: Any, *, missing: bool) -> bool:
 
 @pytest.fixture
 async def door(store: Store, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Door]:
-    monkeypatch.setattr("gateway.service.events.APART", 0.0)
+    monkeypatch.setattr("service.events.APART", 0.0)
     await publish(store, HELLO)
     async with opened(store, Search(strict=True)) as door:
         yield door

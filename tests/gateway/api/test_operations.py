@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from temporalio.service import RPCError, RPCStatusCode
 
-from gateway.service.view import encode_cursor
 from runtime.store import OperationItem, Store
+from service.view import encode_cursor
 from tests.factories import NOW, admission_request, publish
 from tests.gateway.api.conftest import HELLO, Door, opened
-from tests.gateway.search import Search
+from tests.search import Search
 
 RETRY = {"operation": "retry", "which": {"scenario": "hello"}, "reason": "the receiver is back"}
 

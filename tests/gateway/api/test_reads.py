@@ -15,16 +15,16 @@ import httpx
 import pytest
 import time_machine
 
-from gateway.why.why import CapPlaces, WhyView
 from runtime.store import Store
 from scenario.words import EVENT_TYPES
+from service.why.why import CapPlaces, WhyView
 from tests.factories import LATER_DOCUMENT, LATER_PLAN, NOW, admission_request, attempt
 from tests.gateway.api.conftest import Door, http_scope, opened
 from tests.gateway.api.test_refused import requests
 from tests.gateway.pages.test_shown import NOW as SHOWN_AT
 from tests.gateway.pages.test_shown import fill_everything
-from tests.gateway.search import Search
-from tests.gateway.service.test_outgoing import held
+from tests.search import Search
+from tests.service.test_outgoing import held
 
 START = datetime(2026, 3, 3, 9, tzinfo=UTC)
 READABLE = {"scenario": "later", "trigger": "order", "steps": [{"sms": "hello", "text": "Hello"}]}
@@ -91,7 +91,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str | None]]:
         found.append((contact, *scenarios))
         return WhyView(contact=contact, step=None, answer="", entries=[], caps=[week], zone=UTC)
 
-    monkeypatch.setattr("gateway.service.journeys.why", why)
+    monkeypatch.setattr("service.journeys.service.why", why)
     return found
 
 

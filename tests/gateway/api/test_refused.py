@@ -8,7 +8,7 @@ from typing import Any
 from runtime.store import Store
 from tests.factories import publish
 from tests.gateway.api.conftest import HELLO, Door, opened
-from tests.gateway.search import Search
+from tests.search import Search
 
 HERE = Path(__file__)
 

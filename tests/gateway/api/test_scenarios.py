@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gateway.preview.contact import PreviewInputs, preview, report
-from gateway.preview.draft import draft
-from gateway.preview.rendering import TemplateLocator
-from gateway.publishing import ScenarioFile, publish
+from authoring.preview.contact import PreviewInputs, preview, report
+from authoring.preview.draft import draft
+from authoring.preview.rendering import TemplateLocator
+from authoring.publishing import ScenarioFile, publish
 from tests.factories import present
 from tests.gateway.api.conftest import HELLO, Door
 

@@ -20,12 +20,12 @@ from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from authoring.errors import BadInput
 from gateway.callbacks import app
 from gateway.callbacks.app import MAX_BODY, MOST_BYTES, MOST_EVENTS, CallbackEvent, Overfull, Receiving, Unsettled
-from gateway.concurrency import RateLimit
-from gateway.errors import BadInput
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, Callbacks
+from service.concurrency import RateLimit
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 JOURNEY = "post-purchase/3028687/CGX0094"

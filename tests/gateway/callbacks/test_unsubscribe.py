@@ -14,14 +14,14 @@ from starlette.applications import Starlette
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.suppressions import Suppressor
+from authoring.errors import BadInput
 from gateway.callbacks.app import Receiving
 from gateway.callbacks.links import MAX_BODY, Unsubscriptions
-from gateway.concurrency import RateLimit
-from gateway.errors import BadInput
 from runtime.derived_keys import AddressHashes
 from runtime.public_links import Callbacks, Subscriber, Unsubscribing
 from runtime.store import Store, StoreUnavailable
 from runtime.store.erasures import ERASED
+from service.concurrency import RateLimit
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 HASHES, UNSUBSCRIBING = AddressHashes([KEY]), Unsubscribing("", [KEY])

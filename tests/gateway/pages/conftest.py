@@ -14,17 +14,17 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from gateway.api.authentication import Keys
-from gateway.authoring import Authoring
-from gateway.client import ScenarioClient
-from gateway.errors import NotAccepted, NotFound
-from gateway.journeys.snapshot import JourneySnapshot
 from gateway.pages.app import application, bounded
-from gateway.why.why import WhyView
 from runtime.api_keys import Scope
 from runtime.store import Store
+from service.authoring_process import Authoring
+from service.client import ScenarioClient
+from service.errors import NotAccepted, NotFound
+from service.journeys.snapshot import JourneySnapshot
+from service.why.why import WhyView
 from tests.factories import add_key
-from tests.gateway.conftest import store
-from tests.gateway.search import Search
+from tests.search import Search
+from tests.stage import store
 
 __all__ = ["store"]
 
@@ -190,8 +190,8 @@ async def visited(
     app = application(client, Keys(store), authors, **more)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gateway.service.journeys.snapshot", SimpleNamespace(read=client.look))
-        patch.setattr("gateway.service.journeys.why", client.explain)
+        patch.setattr("service.journeys.service.snapshot", SimpleNamespace(read=client.look))
+        patch.setattr("service.journeys.service.why", client.explain)
         async with httpx.AsyncClient(transport=transport, base_url=SITE) as browser:
             yield Site(store, client, app, browser)
 

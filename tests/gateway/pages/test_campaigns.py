@@ -12,12 +12,12 @@ from runtime.store.campaigns import CampaignItem, StoredCampaign
 from scenario.model.scenario import Scenario, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from tests.cli.test_printed import hold_audience
 from tests.factories import present
-from tests.gateway.cli.test_printed import hold_audience
 from tests.gateway.pages.conftest import Document, Site
-from tests.gateway.service.test_operations_and_campaigns import SURVEY
-from tests.gateway.service.test_outgoing import held
 from tests.runtime.store.test_batches import BATCH, NOW, item
+from tests.service.test_operations_and_campaigns import SURVEY
+from tests.service.test_outgoing import held
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 SALE = StoredCampaign(

@@ -11,17 +11,17 @@ import pytest
 
 from activities.interface import Delivery
 from activities.webhook.destinations.reading import DestinationsFile
-from gateway.journeys.snapshot import DeliveryStatus
 from gateway.pages.destinations import in_force
 from gateway.pages.operations import changes
-from gateway.service.destinations import PendingDelivery
 from runtime.store import Attempt, Store
 from scenario.plan.retry import RetryPolicy
+from service.destinations import PendingDelivery
+from service.journeys.snapshot import DeliveryStatus
 from tests import factories
-from tests.gateway.journey import attempt
 from tests.gateway.pages.conftest import Site, visited
-from tests.gateway.search import Search
-from tests.gateway.service.test_stats import publish
+from tests.journey import attempt
+from tests.search import Search
+from tests.service.test_stats import publish
 
 BOOK = """
 destinations:
@@ -136,7 +136,7 @@ async def test_what_was_sent_needs_a_scope_and_is_logged_without_content(
         assert [each.delivery_id for each in attempts] == ["msg_1"]
         return inputs
 
-    monkeypatch.setattr("gateway.service.authoring.scheduled", scheduled)
+    monkeypatch.setattr("service.authoring.scheduled", scheduled)
     await publish(site.store, SCENARIO)
     await site.store.record([factories.attempt(scenario="sale", workflow_id="sale/7", response="Zoé")])
     await site.sign_in("read")

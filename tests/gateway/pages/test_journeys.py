@@ -11,16 +11,16 @@ from temporalio.client import WorkflowExecution
 from temporalio.service import RPCStatusCode
 
 from gateway.pages.rendering import to_contact, to_journey
-from gateway.why.story import NotLetIn, refused, told
-from gateway.why.why import CapPlaces, Question, WhyView
 from runtime.api_keys import Scope
 from runtime.encryption.keyring import Keyring
 from runtime.store import Store, StoreUnavailable
+from service.why.story import NotLetIn, refused, told
+from service.why.why import CapPlaces, Question, WhyView
 from tests.factories import admission_request
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import Site
-from tests.gateway.search import Search
-from tests.gateway.service.test_stats import publish
+from tests.journey import ENTRY, HELD, PROGRESS, START
+from tests.search import Search
+from tests.service.test_stats import publish
 
 NOW = datetime.now(UTC)
 
@@ -274,7 +274,7 @@ async def _no_runs(*_: Any) -> AsyncIterator[WorkflowExecution]:
 async def test_a_contact_is_erased_once_its_id_is_typed_again(
     site: Site, temporal: Search, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("gateway.service.erasures.find_runs", _no_runs)
+    monkeypatch.setattr("service.erasures.find_runs", _no_runs)
     site.store.sealing = Keyring(site.store, None)
     await admit(site.store, "a/7", WHO)
     await site.sign_in("read", "erase")

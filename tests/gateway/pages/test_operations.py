@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from gateway.service.held import GROUPS, HeldGroupKey
 from runtime.store import OperationItem, StoredOperation
+from service.held import GROUPS, HeldGroupKey
 from tests.factories import admission_request
 from tests.gateway.pages.conftest import SITE, Site
-from tests.gateway.search import Search
+from tests.search import Search
 
 AT = datetime(2026, 3, 31, 8, 0, tzinfo=UTC)
 

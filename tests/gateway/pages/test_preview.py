@@ -11,20 +11,21 @@ import pytest
 from activities.dependencies import Channels
 from activities.sms.provider import Receipt, TextMessage
 from activities.webhook.route import Diverted
-from gateway.authoring import DONE, Authoring, Setup, answer
-from gateway.errors import BadInput, MistakenEntry
-from gateway.local.stack import StandIns
-from gateway.publishing import ScenarioFile, check_file
-from gateway.sending import PER_HOUR, Outbox, Trials
+from authoring.errors import BadInput
+from authoring.publishing import ScenarioFile, check_file
+from cli.local.stack import StandIns
 from runtime.derived_keys import AddressHashes
 from runtime.local.receiver import Receiver
 from runtime.store import Store
 from scenario.model.scenario import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from service.authoring_process import DONE, Authoring, Setup, answer
+from service.errors import MistakenEntry
+from service.sending import PER_HOUR, Outbox, Trials
 from tests.factories import admission_request, present
 from tests.gateway.pages.conftest import Document, Site, visited
-from tests.gateway.search import Search
+from tests.search import Search
 
 SCENARIO = """
 scenario: hello
@@ -62,7 +63,7 @@ FORM = {"version": "hello@1", "entry": json.dumps(ENTRY), "at": "2026-03-03T10:0
 
 
 class Here(Authoring):
-    """Previews in this process: that it is done in another one is for the tests of `gateway.authoring`."""
+    """Previews in this process: that it is done in another one is for the tests of `service.authoring_process`."""
 
     def __init__(self) -> None:
         super().__init__(Setup())
@@ -165,7 +166,7 @@ async def test_a_contacts_entry_is_shown_to_keys_with_its_scope_and_logged_by_id
     async def submitted(_: object, journey: str) -> Any:
         return entries.get(journey)
 
-    monkeypatch.setattr("gateway.service.authoring.submitted_entry", submitted)
+    monkeypatch.setattr("service.authoring.submitted_entry", submitted)
     await site.store.publish("other", {"trigger": "segment"}, {}, "digest")
     for number, journey in (("7", "hello/7"), ("8", "other/8"), ("9", "hello/9")):
         name = journey.partition("/")[0]

@@ -9,11 +9,11 @@ from markupsafe import Markup
 
 from gateway.pages.rendering import labelled, relative, sentence, to_contact, to_journey, with_visible_characters
 from tests.factories import NOW
-from tests.gateway.journey import HELD
 from tests.gateway.pages.conftest import SITE, Site
 from tests.gateway.pages.test_journeys import PAGE
 from tests.gateway.pages.test_operations import WAX
-from tests.gateway.search import Search
+from tests.journey import HELD
+from tests.search import Search
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from tests.factories import LATER_DOCUMENT, LATER_PLAN, admission_request
 from tests.gateway.pages.conftest import SITE, Document, Site, visited
 from tests.gateway.pages.test_journeys import admit
 from tests.gateway.pages.test_preview import Here
-from tests.gateway.search import Search
-from tests.gateway.service.test_stats import SALE, publish
+from tests.search import Search
+from tests.service.test_stats import SALE, publish
 
 RULED = """
 scenario: sale

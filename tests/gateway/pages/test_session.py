@@ -20,12 +20,12 @@ from gateway.pages.rendering import to_contact, to_destination, to_journey
 from gateway.pages.session import begin as begin_session
 from tests.factories import present, stored_campaign
 from tests.gateway.api.conftest import http_scope
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
 from tests.gateway.pages.conftest import SITE, Document, Site
 from tests.gateway.pages.test_journeys import WHY, admit
 from tests.gateway.pages.test_operations import begin, item
-from tests.gateway.search import Search
-from tests.gateway.service.test_stats import attempt, publish
+from tests.journey import ENTRY, HELD, PROGRESS, START
+from tests.search import Search
+from tests.service.test_stats import attempt, publish
 
 
 async def test_nobody_sees_a_page_without_signing_in(site: Site):

@@ -12,21 +12,21 @@ import time_machine
 from selectolax.lexbor import LexborHTMLParser
 
 from activities.webhook.destinations.reading import DestinationsFile
-from gateway.journeys.snapshot import DeliveryStatus
-from gateway.service.held import HeldGroupKey
 from runtime.store import Closure, OperationItem, Passage, Store
 from runtime.store.campaigns import CampaignItem
+from service.held import HeldGroupKey
+from service.journeys.snapshot import DeliveryStatus
 from tests import factories
-from tests.gateway.cli.samples import ATTEMPTS, FULL, RESULTS
-from tests.gateway.cli.test_printed import hold_everything
-from tests.gateway.journey import ENTRY, HELD, PROGRESS, START
-from tests.gateway.operations.test_retry_policy import activity
+from tests.cli.samples import ATTEMPTS, FULL, RESULTS
+from tests.cli.test_printed import hold_everything
 from tests.gateway.pages.conftest import Document, Site, visited
 from tests.gateway.pages.test_journeys import WHY
 from tests.gateway.pages.test_scenario import RULED
-from tests.gateway.search import Search
-from tests.gateway.service.test_operations_and_campaigns import SURVEY
-from tests.gateway.service.test_stats import SALE, publish
+from tests.journey import ENTRY, HELD, PROGRESS, START
+from tests.search import Search
+from tests.service.operations.test_retry_policy import activity
+from tests.service.test_operations_and_campaigns import SURVEY
+from tests.service.test_stats import SALE, publish
 
 TRANSCRIPT = Path(__file__).with_name("shown.txt")
 NOW = START + timedelta(hours=2)

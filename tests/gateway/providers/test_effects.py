@@ -13,17 +13,17 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.content import Content
 from activities.suppressions import Suppressor
-from gateway.concurrency import RateLimit
 from gateway.providers.app import MAX_BODY, InboundEvents
 from gateway.providers.effects import ProviderEffects
 from gateway.providers.provider import Call
-from gateway.service.events import EventView
 from runtime.derived_keys import AddressHashes
 from runtime.store import Store
 from runtime.telemetry.metrics import PROVIDER_EVENTS
 from scenario.model.scenario import load
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from service.concurrency import RateLimit
+from service.events import EventView
 from tests.factories import admission_request, attempt
 from tests.gateway.providers import callers
 from tests.gateway.providers.callers import ID, providers

@@ -1,5 +1,0 @@
-"""The ``scenario`` command line. Importing it is cheap: commands import what they need when they run."""
-
-from gateway.cli.program import main
-
-__all__ = ["main"]
