@@ -20,9 +20,9 @@ from activities.channel_registry import Channel
 from activities.content import UnknownVersion
 from activities.failures import SENDING, SETTLED, Failure, FailureKind, failure_of
 from activities.gate import OutgoingMessage, PolicyGate
-from activities.interface import RECALL, RELEASE, Delivery, DeliveryRef, LastAttempt
+from activities.interface import RECALL, RELEASE, Delivery, DeliveryRef, LastAttempt, Sent
 from activities.open_attempt import BEHIND, OpenAttempt
-from activities.outcome import Judgement, Outcome, Verdict, attempts
+from activities.outcome import AlreadyDelivered, Judgement, Outcome, Verdict, attempts
 from activities.retry import LATER, deadline, next_try
 from runtime.errors import SettingsError, StoreError
 from runtime.store import Attempt, Store
@@ -30,6 +30,8 @@ from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED
 from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 
 _logger = logging.getLogger(__name__)
+_LOST: Final = "The worker was lost while it was sending"
+_RECORDED: Final = "delivered by an attempt in the log, and not sent again; a response is not kept"
 _AGAIN: Final = (FailureKind.RETRY, FailureKind.NOT_BEFORE)  # failures that are retried, by Temporal or by the journey
 
 
@@ -38,6 +40,10 @@ class Log(Protocol):
 
     def put(self, attempt: Attempt) -> asyncio.Future[None] | None:
         """Record an attempt without blocking the sender. Return a future if the sender should wait for its row."""
+        ...
+
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        """Return the attempt that delivered a message, or None if there is none. Raise StoreError."""
         ...
 
 
@@ -132,9 +138,13 @@ class DeliveryRecords:
         found = await self._store.deliveries(delivery_id=request.delivery, limit=1)
         if not found:
             return LastAttempt()
-        latest = found[-1]
+        latest, delivered = found[-1], await self._store.delivered(request.delivery)
         return LastAttempt(
-            status=latest.status, error=latest.error or "", excerpt=latest.response or "", now=latest.now or ""
+            status=latest.status,
+            error=latest.error or "",
+            excerpt=latest.response or "",
+            now=latest.now or "",
+            delivered=None if delivered is None else _recorded(delivered),
         )
 
     @activity.defn(name=RELEASE.name)
@@ -197,8 +207,10 @@ async def attempt_of(
     attempt = OpenAttempt(delivery=delivery, channel=channel, destination=destination, gate=gate, context=context)
     error: BaseException | None = None
     try:
-        await _refuse(attempt)
+        await _refuse(attempt, log)
         yield attempt
+    except AlreadyDelivered:  # by an earlier attempt, which is on record: this one leaves no row
+        raise
     except Aborted as aborted:
         attempt.skipped(aborted.reason)
     except asyncio.CancelledError as cancelled:
@@ -217,10 +229,11 @@ async def attempt_of(
         if error is not None and (attempt.marked or attempt.stale) and not uncertain:
             # Replaces the earlier mark: this time nothing is uncertain.
             attempt.mark(SETTLED)
-        outcome = record(log, attempt, round((time.perf_counter() - attempt.started) * 1000), error)
-        if outcome is not None:
-            measure_end(attempt, outcome)
-        await _report_to_gate(attempt, error)
+        if not attempt.already_delivered:
+            outcome = record(log, attempt, round((time.perf_counter() - attempt.started) * 1000), error)
+            if outcome is not None:
+                measure_end(attempt, outcome)
+            await _report_to_gate(attempt, error)
         if attempt.row is not None:
             await until_stored(attempt.row)
         _report_to_journey(attempt, error)
@@ -298,17 +311,17 @@ def _translated(attempt: OpenAttempt, raised: BaseException, unrendered: str) ->
             return raised
 
 
-async def _refuse(attempt: OpenAttempt) -> None:
+async def _refuse(attempt: OpenAttempt, log: Log) -> None:
+    """Raise ApplicationError if no attempt may be made, AlreadyDelivered if the log has the delivery."""
     info, once, allowed = attempt.context.info, attempt.delivery.on_unknown != "retry", attempt.allowed
     end = deadline(info, attempt.delivery.room)
-    if once and list(info.heartbeat_details[:1]) == [SENDING]:
-        attempt.in_flight = True  # as it was: the mark stays
-        raise attempt.failure(
-            FailureKind.UNKNOWN,
-            "The worker was lost while it was sending: the message may have been delivered",
-            error="worker_lost",
-            unknown=True,
-        )
+    # If so, the mark stays.
+    attempt.in_flight = once and list(info.heartbeat_details[:1]) == [SENDING]
+    if attempt.in_flight or attempt.delivery.retried:
+        await _consult(log, attempt)
+    if attempt.in_flight:
+        reason = f"{_LOST}: the message may have been delivered"
+        raise attempt.failure(FailureKind.UNKNOWN, reason, error="worker_lost", unknown=True)
     if end is not None and info.started_time >= end:
         attempt.turned = True
         why = "The deadline has passed"
@@ -319,8 +332,29 @@ async def _refuse(attempt: OpenAttempt) -> None:
         if not await attempt.context.was_lost(attempt.patience):
             attempt.number = allowed
             return
+        with suppress(StoreError):  # this ends the delivery, also if the log cannot be read
+            await _consult(log, attempt)
         reason = f"A worker was lost during the last of {attempts(allowed)}: the message may have been delivered"
         raise attempt.failure(FailureKind.PERMANENT, reason, error="worker_lost", unknown=True, exhausted=True)
+
+
+async def _consult(log: Log, attempt: OpenAttempt) -> None:
+    """Raise AlreadyDelivered if the log has the delivery. Raise StoreError or ApplicationError if it is unreadable."""
+    try:
+        found = await log.delivered(attempt.delivery.id)
+    except StoreError:
+        if not attempt.in_flight:
+            raise
+        reason = f"{_LOST}, and the log of attempts cannot be read: the message may have been delivered"
+        raise attempt.not_sent(reason, "store", unknown=True) from None
+    if found is not None:
+        attempt.in_flight, attempt.already_delivered = False, True
+        raise AlreadyDelivered(_recorded(found))
+
+
+def _recorded(attempt: Attempt) -> Sent:
+    """Return the result of a recorded attempt that delivered its message."""
+    return Sent(status=attempt.status, attempt=attempt.attempt, note=_RECORDED)
 
 
 def _cut_short(attempt: OpenAttempt) -> ApplicationError | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar
 from activities.channel_registry import CHANNELS, Channel
 from activities.evaluation import CallbackUrls, UnsubscribeUrls, subscriber_of, template_data
 from activities.interface import Delivery, Sent
-from activities.outcome import Judgement, Outcome, Verdict
+from activities.outcome import AlreadyDelivered, Judgement, Outcome, Verdict
 from scenario.errors import NotConfigured
 from scenario.steps.base import Row
 from scenario.steps.delivery import DeliveryStep, Send
@@ -190,7 +190,10 @@ class ChannelActivity(Generic[ConnectionT]):
 
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         """Send one message, once. Raise ApplicationError if it is not delivered; see `activities.failures`."""
-        return await adapter(self.channel.name).deliver(self, delivery, context)
+        try:
+            return await adapter(self.channel.name).deliver(self, delivery, context)
+        except AlreadyDelivered as known:
+            return known.sent
 
     def attempt(
         self, delivery: Delivery, context: AttemptContext, destination: str = "", *, unrendered: str = ""

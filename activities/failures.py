@@ -7,7 +7,7 @@ outlive a lost attempt.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -102,6 +102,13 @@ def failure_of(error: BaseException | None) -> Failure | None:
 
 
 _READER = TypeAdapter(Failure)
+
+
+def without_retry(failure: Failure, on_unknown: str) -> Failure:
+    """Return the failure of a last attempt. A message that may have been delivered must not count as failed."""
+    if failure.kind is FailureKind.RETRY and failure.unknown and on_unknown != "retry":
+        return replace(failure, kind=FailureKind.UNKNOWN)
+    return failure
 
 
 def cause_of(failure: Failure) -> str:

@@ -214,6 +214,7 @@ class Delivery:
     tried: int = 0  # number of attempts before a deferral; `waited` is seconds since the first was scheduled
     waited: float = 0.0
     decided: float = 0.0  # start of the workflow task that decided, in seconds since 1970; it knows no later signals
+    retried: bool = False  # True if an operator has it retried: it is not sent if the log of attempts has its delivery
 
     def __post_init__(self) -> None:
         if not self.now:
@@ -299,6 +300,7 @@ class LastAttempt:
     error: str = ""
     excerpt: str = ""  # the beginning of the reply, redacted
     now: str = ""  # `now` of its templates
+    delivered: Sent | None = None  # the result of the attempt that delivered the message, which may be an earlier one
 
 
 @dataclass(frozen=True, kw_only=True)

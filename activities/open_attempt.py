@@ -77,6 +77,7 @@ class OpenAttempt:
     began: bool = False  # True once the message was about to be sent
     in_flight: bool = False  # True while the message may arrive and its outcome is unknown
     marked: bool = False  # True if the server may keep a mark of that
+    already_delivered: bool = False  # True if the log has the delivery: this attempt makes none
     outcome: Sent | None = None  # its outcome, unless it failed
     skip_word: str | None = None  # why it was skipped, in one word
     excerpt: str = ""  # the beginning of the answer, unless it failed
@@ -223,17 +224,21 @@ class OpenAttempt:
     def _measure_wait(self, delay: timedelta, code: str) -> None:
         WAIT.record(delay.total_seconds(), self.channel.name, _WHY.get(code, code))
 
-    def not_sent(self, reason: str, error: str, pause: timedelta = SOON) -> ApplicationError:
-        """Return the exception for an attempt that ended before its message could leave; a short pause follows."""
+    def not_sent(self, reason: str, error: str, pause: timedelta = SOON, *, unknown: bool = False) -> ApplicationError:
+        """Return the exception for an attempt that ended before its message could leave; a short pause follows.
+
+        Args:
+            unknown: True if an earlier attempt may have delivered it: its mark stays.
+        """
         self.unsent = True
         UNSENT.add(self.channel.name, error if error in _REASONS else "error")
         # A journey does not schedule a delivery again that was called off.
-        return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF)
+        return self.uncounted(reason, error, self._pause(pause), unsent=error != _CALLED_OFF, unknown=unknown)
 
     def uncounted(self, reason: str, error: str, delay: timedelta, **more: Any) -> ApplicationError:
         """Return the exception for an attempt that does not count; see `Failure` for further arguments."""
         self.away += 1
-        self.mark(SETTLED)
+        self.mark(SENDING if more.get("unknown") else SETTLED)
         return self.failure(FailureKind.RETRY, reason, delay, error=error, **more)
 
     def _pause(self, pause: timedelta = SOON) -> timedelta:
@@ -314,6 +319,8 @@ class OpenAttempt:
                 more["next_try_at"] = due.isoformat(timespec="seconds")
             elif next_try(info, now, delay) is not None:
                 kind, more["exhausted"] = FailureKind.PERMANENT, True  # Temporal would begin one after the deadline
+                if self.in_flight and self.delivery.on_unknown != "retry":
+                    kind = FailureKind.UNKNOWN
         made = self.number - 1 if self.turned else self.number
         failure = Failure(
             kind=kind, reason=reason, destination=self.destination, attempt=made, turned_away=self.turned, **more

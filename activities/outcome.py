@@ -7,6 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Literal, NamedTuple
 
+from activities.interface import Sent
 from scenario.plan.retry import SHORT
 from scenario.policies.suppression import AddressVerdict
 
@@ -47,6 +48,14 @@ class Verdict:
     def final(self) -> bool:
         """True if no further attempt can help without a change."""
         return self.outcome in (Outcome.PERMANENT, Outcome.REFUSED)
+
+
+class AlreadyDelivered(Exception):
+    """The log of attempts has the delivery: nothing is sent, and the delivery ends with the recorded result."""
+
+    def __init__(self, sent: Sent) -> None:
+        super().__init__(sent.note)
+        self.sent = sent
 
 
 class Judgement(NamedTuple):

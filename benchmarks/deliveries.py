@@ -111,6 +111,9 @@ class NoLog:
     def put(self, attempt: Attempt) -> None:
         del attempt
 
+    async def delivered(self, delivery_id: str) -> None:
+        del delivery_id
+
 
 class ReceiverRoutes(Direct):
     """Routes to the receiver, with a concurrency limit that the measurement never exceeds. The default is 50."""

@@ -135,6 +135,9 @@ class Rows(list[Attempt]):
     def put(self, attempt: Attempt) -> None:
         self.append(attempt)
 
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        return next((one for one in self if (one.delivery_id, one.outcome) == (delivery_id, "delivered")), None)
+
 
 class OpenGate:
     async def check(self, message: OutgoingMessage) -> Ruling:

@@ -139,6 +139,10 @@ class DeliveryRunner:
             if isinstance(error.cause, CancelledError):
                 raise
             failure = await self._with_last_response(failure_in(error, row))
+            if isinstance(error.cause, ActivityTimeout) and failure.unknown:  # no attempt has consulted the log
+                last = await self._last_attempt(host.delivery_id)
+                if last is not None and last.delivered is not None:
+                    return last.delivered
             if isinstance(error.cause, ActivityTimeout) and not failure.unknown:
                 await self.release()
             return failure
@@ -187,6 +191,7 @@ class DeliveryRunner:
             waited=waited,
             began="" if began == datetime.fromisoformat(state.now) else began.astimezone(UTC).isoformat(),
             decided=_milliseconds(decided),
+            retried=state.retried,
         )
         left = timedelta(seconds=max(step.lead + step.retry.deadline - waited, 0.0))
         self.in_flight, self._scheduled, self.deadline = step, decided, decided + left

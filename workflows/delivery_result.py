@@ -10,7 +10,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError, RetryState, TimeoutType
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
-from activities.failures import SENDING, Failure, FailureKind, failure_of
+from activities.failures import SENDING, Failure, FailureKind, failure_of, without_retry
 from activities.interface import ActivityType, Sent, plain
 from scenario.entry.entry import is_too_deep
 from scenario.steps.delivery import Send
@@ -92,6 +92,7 @@ def failure_in(error: ActivityError, step: Send) -> Failure:
         if found and found.kind in (FailureKind.NOT_BEFORE, FailureKind.CAPPED):
             return found
         if found:
+            found = without_retry(found, step.on_unknown)
             return _superseded(found, error.retry_state) if cause is not error.cause or found.turned_away else found
         reason = f"the worker failed with {cause.type or 'an unknown error'}"
         if cause.failure is not None and cause.failure.source == _CLI:
@@ -156,7 +157,7 @@ def unsent(error: ActivityError, step: Send, left: float, tried: int = 0, before
     cause, is_last = error.cause, error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
     if isinstance(cause, ApplicationError):
         found = failure_of(cause) if is_last else None
-        is_uncounted = found and found.kind is FailureKind.RETRY and found.unsent
+        is_uncounted = found and found.kind is FailureKind.RETRY and found.unsent and not found.unknown
         return _bounded(step, attempts=tried + 1) if is_uncounted else None
     if _never_began(cause):
         return _bounded(step, deadline=left + before) if left > 0 else None

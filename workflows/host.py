@@ -236,7 +236,7 @@ class JourneyHost(Host):
         if not self.is_retry_ordered:
             return ContinueAsNew()
         self.is_retry_ordered = False
-        self.state.held = None
+        self.state.held, self.state.retried = None, True
         self.show()
         return None
 

@@ -145,6 +145,7 @@ class State:
     ignored: list[IgnoredInput] = field(default_factory=list[IgnoredInput])  # the latest last; each `what` once
     reset: bool = False  # True if the journey was reset, in this run or an earlier one. It may then repeat deliveries.
     delivery: str | None = None  # id of the current delivery, if it was first made under another name of the step
+    retried: bool = False  # True if an operator has the current delivery retried
     send_now: bool = False  # True if an operator wants the delivery sent regardless of hours and caps
     goal_events: list[Event] = field(default_factory=list[Event])  # those that are not evaluated yet
     goal_reached_at: str | None = None  # ISO 8601 in UTC
@@ -273,7 +274,7 @@ class State:
         """Move to a step, or to the end, and forget what concerned the current step alone."""
         self.at, self.since, self.held = step, None, None
         self.override, self.now, self.digest, self.delivery = None, None, None, None
-        self.retuned, self.send_now = {}, False
+        self.retuned, self.send_now, self.retried = {}, False, False
         self.forget_attempts()
         self.memory.leave_step()
         if step is not None and any(record.id == step for record in self.steps):

@@ -19,7 +19,7 @@ from typing_extensions import override
 from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel import ChannelActivity
 from activities.evaluation import answer
-from activities.failures import SENDING, Failure, FailureKind, failed_by, failure_of
+from activities.failures import SENDING, Failure, FailureKind, failed_by, failure_of, without_retry
 from activities.interface import DelayReport, Delivery
 from runtime.store import Passage
 from scenario.plan.compile import pick
@@ -302,6 +302,7 @@ class CampaignLine:
 
     def _failed(self, row: Send, failure: Failure, started: datetime) -> Failed | NotBefore:
         """Return a terminal failure or a deferral. A retry continues as a journey."""
+        failure = without_retry(failure, row.on_unknown)
         if failure.kind not in (FailureKind.RETRY, FailureKind.NOT_BEFORE):
             return failed_by(failure, row.to)
         self._tried = failure.attempt - (1 if failure.unsent else 0)

@@ -166,6 +166,9 @@ class LiveLog:
         self._say(line(attempt.workflow_id, attempt.step, what, attempt.outcome))
         return row
 
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        return await self._log.delivered(delivery_id)
+
 
 def _then(attempt: Attempt) -> str:
     if attempt.next_try_at is None:

@@ -235,6 +235,12 @@ class Deliveries(Queries):
         statement = sa.select(deliveries).where(*wanted).order_by(*(column.desc() for column in order)).limit(limit)
         return await self._opened(reversed(await self._database.read(statement)))
 
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        """Return the first attempt that delivered a message, without its response, or None if there is none."""
+        wanted = sa.select(deliveries).where(_table.delivery_id == delivery_id, _table.outcome == DELIVERED)
+        found = await self._database.read(wanted.order_by(_table.attempt, _table.started_at).limit(1))
+        return replace(Attempt(**found[0]), response=None) if found else None
+
     async def between_attempts(self, destination: str, *, since: datetime, limit: int = 10_000) -> list[Attempt]:
         """Return the latest attempt of each delivery that waits for its next one, ordered by that time.
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from itertools import islice
 
 from runtime.errors import StoreUnavailable
-from runtime.store.deliveries import Attempt, Deliveries
+from runtime.store.deliveries import DELIVERED, Attempt, Deliveries
 from runtime.telemetry.metrics import LOG_DROPPED
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,8 @@ class AttemptWriter:
 
     A failing store never blocks a sender: the write is retried, and once the queue is full, further attempts are
     dropped, counted and logged. A killed process loses the attempts of the last ``every`` seconds, or the whole queue
-    if the store is unavailable. The log of attempts is for people; no journey decides by it.
+    if the store is unavailable. A row that says `delivered` decides: that message is not sent again after its worker
+    was lost, or by an operator. Nothing else depends on the log.
 
     Used from one event loop. `awaited` returns True while the caller of `put` should wait until an attempt is stored:
     outgoing events report attempts in the order of their rows, and none may be lost with the process.
@@ -66,6 +67,13 @@ class AttemptWriter:
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run(), name="attempt-writer")
         return stored
+
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        """Return an attempt that delivered a message, or None if there is none. Raise StoreUnavailable."""
+        for attempt in self._waiting:
+            if attempt.delivery_id == delivery_id and attempt.outcome == DELIVERED:
+                return attempt
+        return await self._store.delivered(delivery_id)
 
     async def close(self, within: float = 10.0) -> None:
         """Write the queue, and stop. After `within` seconds, the rest is dropped, counted and logged."""

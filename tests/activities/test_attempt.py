@@ -34,7 +34,7 @@ from activities.failures import Failure, FailureKind, failure_of
 from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import DELIVERY_DELAYED, Delivery, Sent
 from activities.open_attempt import OpenAttempt
-from activities.outcome import Backoff, Judgement, Outcome, Verdict
+from activities.outcome import AlreadyDelivered, Backoff, Judgement, Outcome, Verdict
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.store import Attempt
 from runtime.telemetry.metrics import ATTEMPTS, DURATION, SKIPPED, START_TO_FIRST_SEND, UNSENT, WAIT
@@ -46,6 +46,7 @@ from tests.factories import delivery, present
 from tests.fakes import Marks, Rows
 from tests.measured import Measured
 
+HOUR = timedelta(hours=1)
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 HOLD = delivery("thanks", now="2026-03-02T12:00:00+00:00", on_unknown="hold", room=0)
 RETRY = replace(HOLD, on_unknown="retry")
@@ -55,6 +56,11 @@ Block = Callable[[OpenAttempt], Any]
 class Broken(Rows):
     def put(self, attempt: Attempt) -> None:
         raise RuntimeError("no log today")
+
+
+class Unreadable(Rows):
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        raise StoreUnavailable("the store is away")
 
 
 class Gate(PolicyGate):
@@ -392,6 +398,12 @@ async def test_attempts_that_could_not_even_begin_leave_one_to_be_made(
         return
     failure, _, _ = await stage.refused(delivery, lambda attempt: attempt.delivered())
     assert (failure.error, failure.exhausted, failure.unknown) == ("worker_lost", True, True)
+    log = Rows()
+    stage.schedule(attempt=1)
+    await stage.run(delivery, delivered, log=log)
+    stage.schedule(attempt=7)
+    _, error, _ = await stage.run(delivery, delivered, log=log)
+    assert (isinstance(error, AlreadyDelivered), len(log)) == (True, 1), "the log decides"
 
 
 @pytest.mark.parametrize("before", [0, 2])
@@ -653,6 +665,43 @@ class TestAWorkerThatIsLostWhileSending:
         began: list[OpenAttempt] = []
         failure, _, row = await stage.refused(HOLD, began.append)
         assert (failure.kind, began, row.outcome, row.error) == (FailureKind.UNKNOWN, [], "unknown", "worker_lost")
+
+    async def test_ends_as_delivered_if_the_log_says_so(self, stage: Stage):
+        log, sent = Rows(), list[OpenAttempt]()
+        await stage.run(HOLD, delivered, log=log)
+        stage.change(heartbeat_details=["sending", 0, 3], attempt=4)
+        _, error, _ = await stage.run(HOLD, sent.append, log=log)
+        assert isinstance(error, AlreadyDelivered)
+        assert (error.sent.outcome, error.sent.status, error.sent.attempt) == ("delivered", 201, 3)
+        assert (sent, len(log)) == ([], 1), "it is neither sent nor logged again"
+
+    async def test_waits_for_a_log_that_cannot_be_read_and_keeps_the_mark(self, stage: Stage):
+        stage.schedule(heartbeat_details=["sending", 0, 1], attempt=2)
+        began: list[OpenAttempt] = []
+        failure, _, row = await stage.refused(replace(HOLD, attempts=5), began.append, log=Unreadable())
+        assert (failure.kind, failure.unknown, failure.unsent, began) == (FailureKind.RETRY, True, True, [])
+        assert (row.outcome, row.error, stage.marks[-1][0]) == ("unknown", "store", "sending")
+
+    async def test_is_unknown_if_the_log_cannot_be_read_before_the_deadline(self, stage: Stage):
+        late = timedelta(seconds=5)
+        stage.schedule(HOUR + late, schedule_to_close_timeout=HOUR + 3 * late)
+        stage.change(heartbeat_details=["sending", 0, 1], attempt=2)
+        failure, _, _ = await stage.refused(replace(HOLD, room=15.0), delivered, log=Unreadable())
+        assert (failure.kind, failure.unknown, failure.exhausted) == (FailureKind.UNKNOWN, True, True)
+
+    @pytest.mark.parametrize("delivery", [HOLD, RETRY])
+    async def test_an_operators_retry_ends_as_delivered_if_the_log_says_so(self, stage: Stage, delivery: Delivery):
+        log, sent = Rows(), list[OpenAttempt]()
+        await stage.run(delivery, delivered, log=log)
+        stage.change(attempt=1)
+        _, error, _ = await stage.run(replace(delivery, retried=True), sent.append, log=log)
+        assert (isinstance(error, AlreadyDelivered), sent, len(log)) == (True, [], 1)
+        await stage.run(replace(delivery, retried=True, id="msg_other"), delivered, log=log)
+        assert len(log) == 2, "another delivery is sent"
+
+    async def test_an_operators_retry_sends_nothing_while_the_log_cannot_be_read(self, stage: Stage):
+        failure, _, row = await stage.refused(replace(HOLD, retried=True), delivered, log=Unreadable())
+        assert (failure.kind, failure.unknown, row.outcome, row.error) == (FailureKind.RETRY, False, "retry", "store")
 
     @pytest.mark.parametrize(("delivery", "mark"), [(HOLD, "settled"), (RETRY, "sending")])
     async def test_does_not_stop_others(self, stage: Stage, delivery: Delivery, mark: str):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,9 +29,9 @@ from activities.interface import (
 )
 from activities.retry import DestinationPolicies, Retunings, request_for
 from activities.webhook.destinations.reading import DestinationsFile
-from runtime.store import Attempt, Store
+from runtime.store import Attempt, AttemptWriter, Store
 from scenario.plan.retry import STORED
-from tests.factories import NOW, retried_attempt
+from tests.factories import NOW, present, retried_attempt
 
 
 def retuning(**retry: float) -> Retuning:
@@ -185,3 +186,18 @@ async def test_the_latest_attempt_of_a_delivery_is_recalled(store: Store) -> Non
     )
     assert await recall(DeliveryRef(delivery="msg_3")) == LastAttempt(error="read_timeout")
     assert await recall(DeliveryRef(delivery="msg_4")) == LastAttempt()
+
+
+async def test_a_delivered_attempt_is_recalled_also_if_a_later_one_is_unknown(store: Store) -> None:
+    delivered = replace(retried(1, 201, None, "SM1", "msg_1"), outcome="delivered", next_try_at=None)
+    lost = replace(retried(2, None, "worker_lost", None, "msg_1"), outcome="unknown", next_try_at=None)
+    await store.record([delivered, lost])
+    last = await DeliveryRecords(store).recall(DeliveryRef(delivery="msg_1"))
+    sent = present(last.delivered)
+    assert (last.error, sent.outcome, sent.status, sent.attempt) == ("worker_lost", "delivered", 201, 1)
+    writer = AttemptWriter(store)
+    assert present(await writer.delivered("msg_1")).attempt == 1
+    assert await writer.delivered("msg_2") is None
+    writer.put(replace(delivered, delivery_id="msg_2", attempt=3))
+    assert present(await writer.delivered("msg_2")).attempt == 3, "its row is not stored yet"
+    await writer.close()

@@ -89,6 +89,13 @@ async def test_a_step_stays_with_the_version_until_it_is_over_or_another_is_name
     assert (await stage.result(handle))["steps"][0].get("note") is None, "its own version is not noted as another"
 
 
+async def test_a_retried_delivery_says_so_and_consults_the_log_first(stage: Stage) -> None:
+    handle = await held(stage, FailureKind.PERMANENT)
+    await stage.operate(handle, "retry_step", WHO)
+    await stage.result(handle)
+    assert [one.delivery.retried for one in stage.channels.of("hook")] == [False, True]
+
+
 async def test_a_version_is_not_taken_for_a_step_that_was_held_anew_meanwhile(stage: Stage, slow_look_up: SlowLookUp):
     stage.task_timeout = timedelta(seconds=1)  # the second update comes with the next workflow task
     handle = await held(stage)
@@ -149,7 +156,7 @@ async def test_a_change_of_what_the_step_does_not_name_is_no_remark_and_keeps_it
     result = await stage.result(handle)
     assert result["steps"][0].get("note") is None
     before, again = (attempt.delivery for attempt in stage.channels.of("hook"))
-    assert again == replace(before, zone="Asia/Tokyo", entered=0.0, decided=again.decided), (
+    assert again == replace(before, zone="Asia/Tokyo", entered=0.0, decided=again.decided, retried=True), (
         "whose clock is asked about hours, not what is rendered"
     )
     assert stage.channels.of("after")[0].delivery.now.endswith("+09:00")

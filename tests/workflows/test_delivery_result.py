@@ -143,6 +143,7 @@ def over(
         (over(LOST, ["sending"]), "unknown", "the worker was lost during an attempt"),
         (over(LOST, ["sending", 1, 2], BUSY), "unknown", "the worker was lost during an attempt"),
         (over(DEADLINE, ["sending"], BUSY), "unknown", "the worker was lost during an attempt"),
+        (ended(replace(BUSY, unknown=True, unsent=True)), "unknown", "twilio answered 503"),
         (over(LOST, ["settled"], BUSY), "exhausted", "twilio answered 503"),
         (over(DEADLINE), "exhausted", "no attempt ended before the deadline or the last allowed attempt"),
         (over(LOST), "exhausted", "no attempt ended before the deadline or the last allowed attempt"),
@@ -230,6 +231,7 @@ STOPPED = Failure(
         (ended(replace(STOPPED, error="store")), 1),
         (ended(replace(STOPPED, error="called_off", unsent=False)), None),  # a pause, perhaps
         (ended(replace(STOPPED, unknown=True, unsent=False)), None),
+        (ended(replace(STOPPED, unknown=True)), None),  # an earlier attempt may have delivered it
         (ended(replace(STOPPED, kind=FailureKind.PERMANENT, exhausted=True)), None),  # the deadline is over
         (ended(STOPPED, RetryState.TIMEOUT), None),
         (ended(BUSY), None),

@@ -123,6 +123,7 @@ DUE = "2126-03-02T18:00:00+00:00"
         (failure(FailureKind.PERMANENT), {"cause": "permanent", "until": None}),
         (failure(FailureKind.CAPPED), {"cause": "capped", "until": None}),
         (failure(FailureKind.UNKNOWN, unknown=True), {"cause": "unknown", "until": None}),
+        (failure(FailureKind.RETRY, unknown=True, unsent=True), {"cause": "unknown", "until": None}),
     ],
 )
 async def test_a_journey_continues_what_cannot_end_now(answer: Failure, expected: dict[str, Any]) -> None:

@@ -207,6 +207,9 @@ class Outside:
         """Write to the log of attempts, in the store."""
         self.written.append(asyncio.ensure_future(self.store.record([attempt])))
 
+    async def delivered(self, delivery_id: str) -> Attempt | None:
+        return await self.store.delivered(delivery_id)
+
 
 @pytest.fixture
 async def outside(
