@@ -207,7 +207,7 @@ def render(step: Email, delivery: Delivery, data: dict[str, Any], senders: Sende
     """
     html, text = _source(step.html), _source(step.text)
     named = {
-        key: senders.named(key, _rendered(key, liquid.render_line, template, data))
+        key: senders.named(key, _rendered(key, liquid.render_mailbox, template, data))
         for key, template in (("from", step.sender), ("reply_to", step.reply_to))
         if template is not None
     }

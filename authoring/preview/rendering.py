@@ -165,6 +165,7 @@ def described(result: Result) -> dict[str, Any]:
 _RENDER: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], object]]] = {
     "text": liquid.render_text,
     "line": liquid.render_line,
+    "mailbox": liquid.render_mailbox,
     "html": liquid.render_html,
     "json": liquid.render_json,
     "form": liquid.render_form,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from scenario.liquid.analysis.usage import trace_usage
     from scenario.liquid.shapes import Kind
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
+    from scenario.liquid.sinks.mailbox import render_mailbox
     from scenario.liquid.sinks.request import check_header_name, render_header, render_path, render_url
     from scenario.liquid.sinks.text import (
         evaluate_condition,
@@ -36,6 +37,7 @@ _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
     "analysis.conditions": ("find_compared_values", "find_certain_outcomes"),
     "analysis.fields": ("find_fields",),
+    "sinks.mailbox": ("render_mailbox",),
     "sinks.request": ("check_header_name", "render_header", "render_path", "render_url"),
     "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
     "analysis.usage": ("trace_usage",),

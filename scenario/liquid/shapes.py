@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Kind = Literal["text", "html", "line", "json", "form", "plain", "url", "path", "header", "condition", "value"]
+Kind = Literal[
+    "text", "html", "line", "mailbox", "json", "form", "plain", "url", "path", "header", "condition", "value"
+]
 """The output format of a template, which determines how it escapes values."""
 Scalar = Literal["text", "number", "flag", "date"]
 

@@ -21,8 +21,8 @@ class Email(DeliveryStep):
     kind: ClassVar[str] = "email"
     channel: ClassVar[str] = "email"
     templates: ClassVar[Mapping[str, Kind]] = {
-        "from": "line",
-        "reply_to": "line",
+        "from": "mailbox",
+        "reply_to": "mailbox",
         "subject": "line",
         "html": "html",
         "text": "text",

@@ -29,6 +29,7 @@ from scenario.liquid.sinks.text import compile_condition, parse_template
 ENGINES: Final[Mapping[str, Callable[[], Engine]]] = {
     "text": text_engine,
     "line": text_engine,
+    "mailbox": text_engine,
     "value": text_engine,
     "html": html_engine,
     "json": json_engine,

@@ -75,11 +75,13 @@ def render_html(source: str, data: Mapping[str, Any]) -> str:
 
 
 def render_line(source: str, data: Mapping[str, Any]) -> str:
-    """Render a subject, which is one line for any data. Raises as ``render_text`` does.
+    """Render a subject, which is one line for any data. Raises as ``render_text`` does."""
+    return one_line(render_text(source, data))
 
-    Each run of line breaks and control characters becomes one space, and the text is stripped.
-    """
-    return _NOT_ON_A_LINE.sub(" ", render_text(source, data)).strip()
+
+def one_line(text: str) -> str:
+    """Replace each run of line breaks and control characters by one space, and strip the text."""
+    return _NOT_ON_A_LINE.sub(" ", text).strip()
 
 
 def compile_condition(source: str) -> BooleanExpression:

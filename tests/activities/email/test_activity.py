@@ -229,8 +229,8 @@ async def test_a_step_says_whom_it_is_from_and_where_answers_go(
     [
         ("x@elsewhere.example", FailureKind.UNCONFIGURED, "may not be used"),
         ("{{ contact.email }}", FailureKind.UNCONFIGURED, "may not be used"),
-        ("{{ contact.evil }} <news@shop.example>", FailureKind.TEMPLATE, "must be an address"),
-        ('"{{ contact.evil }}" <news@shop.example>', FailureKind.TEMPLATE, "must be an address"),
+        ("{{ contact.evil }}", FailureKind.TEMPLATE, "must be an address"),
+        ("Shop <{{ contact.evil }}>", FailureKind.TEMPLATE, "must be an address"),
     ],
 )
 async def test_whom_nobody_allows_is_not_named_and_its_address_is_told_to_nobody(
@@ -243,6 +243,22 @@ async def test_whom_nobody_allows_is_not_named_and_its_address_is_told_to_nobody
     assert reason in failure.reason
     assert f"'{key}'" in failure.reason
     assert "@" not in failure.reason.replace("<address@", "")
+
+
+@pytest.mark.parametrize(
+    "written", ["{{ contact.evil }} <news@shop.example>", '"{{ contact.evil }}" <news@shop.example>']
+)
+@pytest.mark.parametrize("name", ['O\'Brien "La Zo"', 'x" <ceo@shop.example>, "', "<"])
+async def test_a_name_with_quotes_is_sent_and_cannot_add_an_address(
+    send: Any, mail_server: Any, mailer: Any, written: str, name: str
+):
+    received = await mail_server()
+    await send(await mailer(received), contact(evil=name), **{"from": written, "reply_to": written})
+    [mail] = received.mails
+    for header in ("From", "Reply-To"):
+        assert [(one.display_name, one.addr_spec) for one in read(mail.content)[header].addresses] == [
+            (name, "news@shop.example")
+        ]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ RENDERERS: dict[str, Callable[[Any, dict[str, Any]], Any]] = {
     "text": liquid.render_text,
     "html": liquid.render_html,
     "line": liquid.render_line,
+    "mailbox": liquid.render_mailbox,
     "json": liquid.render_json,
     "form": liquid.render_form,
     "url": liquid.render_url,
