@@ -28,6 +28,13 @@ class EntryError(ScenarioError):
         super().__init__(text)
 
 
+class DateError(EntryError):
+    """A text that may be several dates."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem}: write it as 2026-03-29 or 29.03.2026")
+
+
 class TemplateError(ScenarioError):
     """A template that cannot be parsed or rendered.
 

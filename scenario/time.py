@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from scenario.dates import parse_date
 from scenario.errors import DurationError, EntryError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -153,26 +154,22 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
     """Read a date, or a date and time, as platforms write them.
 
     Args:
-        text: ISO 8601 with ``T`` or a blank, with or without an offset; a date is its midnight. ``""``, ``0``,
-            ``0000-00-00 …`` and ``0001-01-01`` are no date. Nine to eleven digits are seconds since 1970, twelve or
-            thirteen are milliseconds.
+        text: A text that `parse_date` reads; a day is its midnight. ``""``, ``0``, ``0000-00-00 …`` and
+            ``0001-01-01`` are no date.
         zone: The zone of a text without an offset.
 
     Returns:
         A time in `zone` or with the text's own offset, or None for no date.
 
     Raises:
-        EntryError: The text is not a date.
+        EntryError: The text is not a date, or has several meanings (DateError).
     """
     text = text.strip()
     if _NO_DATE.fullmatch(text):
         return None
-    if text.isascii() and text.isdigit() and 9 <= len(text) <= 13:
-        return datetime.fromtimestamp(int(text) / (1000 if len(text) > 11 else 1), UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise EntryError("a date cannot be read: write it as 2026-03-29 or 2026-03-29T10:00:00+02:00") from error
+    moment = parse_date(text)
+    if moment is None:
+        raise EntryError("a date cannot be read: write it as 2026-03-29 or 2026-03-29T10:00:00+02:00")
     if moment.tzinfo is not None:
         return moment
     # By way of UTC, so that a local time that does not exist becomes one that does.

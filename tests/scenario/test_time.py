@@ -127,9 +127,7 @@ def test_a_date_is_read_as_platforms_write_it(text: str, moment: str | None):
     assert (read and read.isoformat()) == moment
 
 
-@pytest.mark.parametrize(
-    "text", ["tomorrow", "29/03/2026", "2026-02-30", "2026-13-01", "12", "10:00", "2026-03-29 25:00"]
-)
+@pytest.mark.parametrize("text", ["tomorrow", "March 4", "2026-02-30", "2026-13-01", "12", "10:00", "2026-03-29 25:00"])
 def test_what_is_no_date_is_refused_without_quoting_it(text: str):
     with pytest.raises(EntryError) as caught:
         parse_moment(text, ZoneInfo(PARIS))

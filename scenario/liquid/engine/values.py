@@ -18,8 +18,11 @@ from liquid.builtin.expressions import Nil
 from liquid.builtin.expressions.primitive import Blank, Empty
 from liquid.builtin.tags.for_tag import ForLoop
 from liquid.builtin.tags.tablerow_tag import TableRow
+from liquid.exceptions import LiquidTypeError
 from liquid.undefined import Undefined
 
+from scenario.dates import parse_date
+from scenario.errors import DateError
 from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.limits import MAX_DEPTH, BoundReached, check_range
 from scenario.type_guards import is_mapping, is_sequence
@@ -173,13 +176,16 @@ def describe_type(value: object) -> str:
 
 
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d")
+_ISO_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d(?!\d)", re.ASCII)
+# With a year of four digits, unlike versions such as 1.2.10.
+_NUMBERED_DAY: Final = re.compile(r"\s*\d{1,2}([./-])\d{1,2}\1\d{4}(?!\d)", re.ASCII)
 
 
 def are_equal(left: object, right: object) -> bool:
     """Compare two values as ``==`` and ``when`` do.
 
     Nil, false, whitespace and empty lists equal ``blank``. ``0`` is not ``false``. A ``Decimal`` of 19.90 equals the
-    double 19.9. Two ISO 8601 times are equal if they are the same instant.
+    double 19.9. Two times are equal if they are the same instant.
     """
     if isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         keyword, value = (left, right) if isinstance(left, Blank | Empty) else (right, left)
@@ -190,7 +196,10 @@ def are_equal(left: object, right: object) -> bool:
     if isinstance(left, bool) or isinstance(right, bool):
         return isinstance(left, bool) and isinstance(right, bool) and left == right
     if isinstance(left, str) and isinstance(right, str):
-        if left != right and _are_times(left, right):
+        if left == right:
+            return True
+        left, right = _spell_dates(left, right)
+        if _are_times(left, right):
             left, right = _parse_times(left, right)
         return left == right
     if isinstance(left, Decimal) or isinstance(right, Decimal):
@@ -224,10 +233,11 @@ def _as_json_value(value: object) -> object:
 def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
     """Return True if one value is less than another, or None if they have no order, such as a text and a number.
 
-    Two ISO 8601 times are compared as instants, independent of their UTC offsets.
+    Two times are compared as instants, independent of their UTC offsets.
     """
     left, right = _as_json_value(left), _as_json_value(right)
     if isinstance(left, str) and isinstance(right, str):
+        left, right = _spell_dates(left, right)
         if _are_times(left, right):
             left, right = _parse_times(left, right)
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
@@ -240,6 +250,32 @@ def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
     if left is None or right is None or isinstance(left, Blank | Empty) or isinstance(right, Blank | Empty):
         return False
     return None
+
+
+def _spell_dates(left: str, right: str) -> tuple[str, str]:
+    """Return two dates in ISO 8601, so that they can be compared. Other texts are returned unchanged.
+
+    Raises:
+        LiquidTypeError: One is a date with several meanings.
+    """
+    is_left, is_right = bool(_ISO_DAY.match(left)), bool(_ISO_DAY.match(right))
+    if is_left and is_right:
+        return left, right
+    if not is_left and not is_right and not (_NUMBERED_DAY.match(left) and _NUMBERED_DAY.match(right)):
+        return left, right
+    try:
+        first, second = left if is_left else _spell_date(left), right if is_right else _spell_date(right)
+    except DateError as error:
+        raise LiquidTypeError(str(error), token=None) from None
+    return (first, second) if first and second else (left, right)
+
+
+def _spell_date(text: str) -> str | None:
+    at = parse_date(text)
+    if at is None:
+        return None
+    is_day = at.tzinfo is None and at.time() == dt.time() and ":" not in text
+    return at.date().isoformat() if is_day else at.isoformat()
 
 
 def _are_times(left: str, right: str) -> bool:

@@ -14,17 +14,16 @@ import datetime as dt
 import re
 from calendar import isleap
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Final
 
 from babel import Locale
 from babel.dates import format_date, format_datetime
-from dateutil import parser as dateutil
 from liquid import RenderContext
 from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
-from scenario.errors import DurationError
+from scenario.dates import from_timestamp, parse_date
+from scenario.errors import DateError, DurationError
 from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import BoundReached
 from scenario.liquid.engine.values import describe_type, to_text
@@ -150,65 +149,9 @@ def _format_offset(at: dt.datetime, between: str) -> str:
     return f"{sign}{hours:02d}{between}{minutes:02d}"
 
 
-_LONGEST_DATE: Final = 64
 _LONGEST_FORMAT: Final = 256
-_LAST_SECOND: Final = 10**11
 _STYLES: Final = ("short", "medium", "long", "full")
 _CLOCK_WORDS: Final = ("now", "today")
-
-
-class _DateParserInfo(dateutil.parserinfo):
-    """A reader of two-digit years that does not depend on today (POSIX: 69 to 99 are in the 1900s)."""
-
-    def convertyear(self, year: int, century_specified: bool = False) -> int:
-        if year >= 100 or century_specified:
-            return year
-        return year + (1900 if year >= 69 else 2000)
-
-
-# Source of the fields that a text omits, instead of today.
-_START: Final = dt.datetime(2000, 1, 1)  # noqa: DTZ001 - dates without a zone stay without
-_dateutil: Final = dateutil.parser(_DateParserInfo())
-
-
-def _zone_of_text(name: str | None, seconds: int | None) -> dt.tzinfo | None:
-    """Return the zone in a date's text. Abbreviations other than UTC would depend on the machine's zone."""
-    if seconds is not None:
-        return dt.timezone(dt.timedelta(seconds=seconds))
-    return dt.UTC if name in ("UTC", "GMT", "Z") else None
-
-
-def parse_date(text: str) -> dt.datetime | None:
-    """Return the date in a text, or None. Accepts ISO 8601, seconds since 1970, and English dates."""
-    text = text.strip()
-    return _parse_cached(text) if len(text) <= _LONGEST_DATE else None
-
-
-@lru_cache(maxsize=4096)
-def _parse_cached(text: str) -> dt.datetime | None:
-    if text.isascii() and text.isdigit():
-        is_day = len(text) == len("20240131")
-        return (_parse_iso(text) if is_day else None) or _from_seconds(int(text))
-    return _parse_iso(text) or _parse_english(text)
-
-
-def _parse_iso(text: str) -> dt.datetime | None:
-    try:
-        return dt.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-
-
-def _parse_english(text: str) -> dt.datetime | None:
-    try:
-        return _dateutil.parse(text, default=_START, tzinfos=_zone_of_text)
-    except (ValueError, OverflowError, AttributeError, TypeError):
-        # dateutil raises the last two for some malformed texts.
-        return None
-
-
-def _from_seconds(seconds: int) -> dt.datetime | None:
-    return dt.datetime.fromtimestamp(seconds, dt.UTC) if abs(seconds) < _LAST_SECOND else None
 
 
 def _find_journey_zone(context: RenderContext | None) -> dt.tzinfo | None:
@@ -233,7 +176,7 @@ def date(
     """Format a date.
 
     Args:
-        value: A date, ISO 8601 text, seconds since 1970, or ``'now'``.
+        value: A date, a text that `parse_date` reads, seconds since 1970, or ``'now'``.
         format_: Directives such as ``%d/%m/%Y``, or one of the styles ``short``, ``medium``, ``long`` and ``full``,
             followed by ``time`` to include the time (``long time``).
         zone: The zone in which to show an instant, such as ``Europe/Paris`` or ``+02:00``. The default is
@@ -241,7 +184,7 @@ def date(
         language: The language of names and order, such as ``fr`` or ``contact.language``. The default is English.
 
     Returns: The text, or an empty text if there is no value. A text that is not a date is returned unchanged, as in
-        Shopify's Liquid.
+        Shopify's Liquid; one that may be several dates is an error.
     """
     if value is None or is_undefined(value) or value == "":
         return ""
@@ -292,11 +235,14 @@ def _to_datetime(value: object, name: str) -> dt.datetime | None:
     if isinstance(value, dt.date):
         return dt.datetime.combine(value, dt.time())
     if isinstance(value, str):
-        return parse_date(value)
+        try:
+            return parse_date(value)
+        except DateError as error:
+            raise FilterValueError(f"'{name}': {error}") from None
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return _from_seconds(value)
+        return from_timestamp(value)
     raise FilterValueError(f"'{name}' cannot make a date of {describe_type(value)}")
 
 
@@ -349,7 +295,7 @@ def subtract(value: object, length: object, *, context: RenderContext) -> str | 
 
 
 def _read_today(name: str, context: RenderContext | None) -> dt.date:
-    now = _read_date(name, "now", context) if context is not None else _START
+    now = _read_date(name, "now", context) if context is not None else dt.datetime(2000, 1, 1)  # noqa: DTZ001
     assert now is not None  # noqa: S101 - a clock word that has no value is an error
     return now.date()
 
