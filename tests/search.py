@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import sqlite3
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -62,9 +63,10 @@ class Search:
     signals: list[tuple[str, str, Any]] = field(default_factory=list[tuple[str, str, Any]])
     namespace: str = "shop"
     data_converter: DataConverter = DataConverter.default
-    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:"))
+    database: sqlite3.Connection = field(default_factory=lambda: sqlite3.connect(":memory:", check_same_thread=False))
 
     def __post_init__(self) -> None:
+        weakref.finalize(self, self.database.close)
         self.database.execute(
             "CREATE TABLE journeys (WorkflowId PRIMARY KEY, noted, WorkflowType DEFAULT 'Journey', "
             f"ExecutionStatus DEFAULT 'Running', StartTime DEFAULT '{NOW.isoformat()}', "
