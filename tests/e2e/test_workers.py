@@ -1,10 +1,13 @@
 """Workers: one is asked to stop, and versioned ones hand journeys and deliveries over to the current version."""
 
 import asyncio
+import json
 import signal
+import sqlite3
 import subprocess
+from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from temporalio.api.enums.v1 import EventType, VersioningBehavior
@@ -12,7 +15,23 @@ from temporalio.api.enums.v1 import EventType, VersioningBehavior
 from activities.channel_registry import QUEUES
 from activities.webhook.route import Diverted
 from runtime.process.workers import BUILD, DEPLOYMENT, deployment_from
-from tests.e2e.conftest import WORKER, Gate, Server, Site, entry, opened, outcomes, process, publish, store_in, until
+from runtime.store import Attempt
+from scenario.words import Operation
+from service.operations.journey_operations import targets
+from tests.e2e.conftest import (
+    WORKER,
+    Gate,
+    Server,
+    Site,
+    entry,
+    opened,
+    outcomes,
+    process,
+    publish,
+    store_in,
+    until,
+    until_held,
+)
 from worker import running_workers, workers
 
 SLOW = """
@@ -52,6 +71,60 @@ async def test_a_worker_that_is_asked_to_stop_ends_the_attempt_in_flight_and_exi
         await journey.handle.terminate()
     assert EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED in events
     assert len(gate.calls) == 1
+
+
+TEXT = """
+scenario: texted
+trigger: segment
+steps:
+  - {sms: text, text: "Hello {{ contact.id }}", timeout: 1s}
+"""
+LOST = 3  # of these, the log loses the row
+
+
+async def test_texts_of_a_worker_that_is_killed_after_the_log_has_them_arrive_once(
+    server: Server, tmp_path: Path
+) -> None:
+    """Those without a row are held as unknown. A late row decides also when an operator retries."""
+    number = 10
+
+    def texts() -> Counter[str]:
+        return Counter(json.loads(path.read_text("utf-8"))["text"] for path in tmp_path.glob(".scenario/inbox/*.json"))
+
+    async with opened(await server.connect(), tmp_path) as site:
+        variables = {**server.environ, "SCENARIO_STORE": store_in(tmp_path), "TEST_RECEIVER": "http://127.0.0.1:1"}
+        variables["SCENARIO_SMS"] = "local:"
+        command, log = (*WORKER, "--queues", "journeys,sms"), tmp_path / "log"
+        client, store = site.client, site.store
+
+        async def rows() -> list[Attempt]:
+            return await store.deliveries(scenario="texted", outcome="delivered")
+
+        await publish(client, tmp_path, TEXT)
+        async with process(*command, log=log, environ={**variables, "TEST_STALLS": "1"}, cwd=tmp_path) as killed:
+            entered = [
+                await client.enter(entry("texted", str(one), cellphone=f"+3361234{one:04}"), settle=30)
+                for one in range(number)
+            ]
+            made = await until(rows, lambda found: len(found) == number)
+            killed.kill()
+            await killed.wait()
+        lost = made[:LOST]
+        with closing(sqlite3.connect(tmp_path / "store.db")) as database, database:
+            database.executemany("DELETE FROM deliveries WHERE delivery_id = ?", [[row.delivery_id] for row in lost])
+        async with process(*command, log=log, environ=variables, cwd=tmp_path), asyncio.timeout(90):
+            await until_held(client, LOST, reason="unknown")
+            ends = [await one.result() for one in entered if one.handle.id not in {row.workflow_id for row in lost}]
+            assert [(end["outcome"], *outcomes(end)) for end in ends] == [("finished", ("text", "delivered"))] * (
+                number - LOST
+            )
+            assert set(texts().values()) == {1}
+            await store.record(lost[1:])
+            await client.batch(Operation.RETRY, operator="ann", reason="again").run(targets(await client.held()))
+            for one in entered:
+                await one.result()
+    sent = texts()
+    assert sorted(sent.values()) == [1] * (number - 1) + [2], "only the text without a row was sent again"
 
 
 NAME = "scenario-runner"
