@@ -15,6 +15,7 @@ from rich.segment import Segment, Segments
 from rich.text import Text
 
 from cli.terminal import text
+from scenario.sms_parts import SmsLength
 from scenario.time import WEEKDAYS
 
 _MASK: Final = re.compile(r"~~\w+~~")
@@ -138,6 +139,9 @@ def content(step: Mapping[str, Any], *, source: bool = False, pretty: bool = Fal
                 if "source" in message:  # it may have both
                     yield text(f"─ {part}", "dim")
                 yield from _lines(message[part])
+        if "parts" in message:
+            length = SmsLength(message["characters"], message["alphabet"], message["parts"])
+            yield text(f"─ {length}", "dim")
 
 
 def _request(request: Mapping[str, Any], *, pretty: bool) -> Iterator[Text]:

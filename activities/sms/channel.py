@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -42,6 +42,7 @@ from activities.sms.provider import (
 from scenario import liquid
 from scenario.errors import NotConfigured
 from scenario.recipients import international
+from scenario.sms_parts import measure_sms
 from scenario.steps.delivery import Send
 from scenario.steps.sms import Sms
 
@@ -75,7 +76,8 @@ class RenderedText(RenderedMessage):
 
     @override
     def facts(self) -> dict[str, Any]:
-        return {"to": self.to, "text": self.text}
+        length = measure_sms(self.text)
+        return {"to": self.to, "text": self.text, **asdict(length)}
 
 
 class SmsChannel(ChannelAdapter[RenderedText, SmsProvider]):

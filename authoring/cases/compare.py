@@ -20,7 +20,7 @@ from scenario.type_guards import is_list, is_mapping
 
 MISSING: Final = object()
 _TEXTS: Final = ("reason", "note", "to", "from", "reply_to", "subject", "text", "html", "method", "url")
-_EXACT: Final = ("outcome", "way", "at", "attempts", "status")
+_EXACT: Final = ("outcome", "way", "at", "attempts", "status", "characters", "alphabet", "parts")
 _MINUTE: Final = len("2026-03-02 09:00")
 
 
@@ -115,8 +115,8 @@ def _step(place: Place, expected: Expected, got: StepRun) -> Iterator[Mismatch]:
         facts["at"] = facts["at"][: max(_MINUTE, len(wanted["at"]))]
         wanted["at"] = wanted["at"].replace("T", " ")
     for key in _EXACT:
-        if key in wanted and wanted[key] != facts[key]:
-            yield Mismatch((*place, key), f"{key} {of}", wanted[key], MISSING if facts[key] is None else facts[key])
+        if key in wanted and wanted[key] != facts.get(key):
+            yield Mismatch((*place, key), f"{key} {of}", wanted[key], MISSING if facts.get(key) is None else facts[key])
     for key in _TEXTS:
         if key in wanted:
             yield from _text((*place, key), f"{key} {of}", wanted[key], facts.get(key, MISSING))

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, Tag, create_model, model_validator
 
 from scenario.model.json_schema import DIALECT, tidied
 from scenario.model.parts import Duration, EventName, Model, StepId, optional, written_as
+from scenario.sms_parts import Alphabet
 from scenario.steps.registry import KINDS
 from scenario.time import ENTRY_YEARS
 
@@ -143,6 +144,9 @@ class Expected(Model):
     reply_to: Text | None = optional("Address for replies.")
     subject: Text | None = None
     text: Text | None = None
+    characters: int | None = optional("Length of an SMS.", strict=True, ge=1)
+    alphabet: Alphabet | None = optional("Alphabet of an SMS.")
+    parts: int | None = optional("Number of parts of an SMS.", strict=True, ge=1)
     html: Text | None = None
     method: str | None = None
     url: Text | None = None

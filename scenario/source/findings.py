@@ -68,6 +68,8 @@ class Flaw(NamedTuple):
     key: bool = False
     """True to point at the key instead of its value."""
     severity: Severity = "error"
+    offset: int | None = None
+    """Index in the text that it points at."""
 
 
 def tidy(findings: Iterable[Finding], file: str) -> tuple[Finding, ...]:

@@ -60,7 +60,9 @@ class Report:
     def add_flaws(self, part: Path, flaws: Iterable[Flaw]) -> None:
         """Add the findings about the part of the file at a path."""
         for flaw in flaws:
-            self.add((*part, *flaw.path), flaw.code, flaw.message, key=flaw.key, severity=flaw.severity)
+            self.add(
+                (*part, *flaw.path), flaw.code, flaw.message, key=flaw.key, offset=flaw.offset, severity=flaw.severity
+            )
 
     @cached_property
     def _accepted(self) -> dict[int, set[str]]:

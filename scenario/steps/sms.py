@@ -13,6 +13,7 @@ from scenario.liquid.shapes import Kind
 from scenario.model.parts import Name, OnUnknown, Text
 from scenario.policies.suppression import Source
 from scenario.recipients import international
+from scenario.sms_parts import find_typographic
 from scenario.source.findings import Flaw
 from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
@@ -21,6 +22,11 @@ _LONGEST: Final = 1_600
 _TAGS: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _FORK: Final = re.compile(r"\{%-?\s*(?:if|unless|case|for|comment|capture|abort)\b")
 """Tags by which not all of the text is sent."""
+_QUOTED: Final = re.compile("[“„‟«»”‘‚’].*[”“‟»«’‘]", re.DOTALL)
+
+
+def _name(character: str) -> str:
+    return character if character.isprintable() else f"the character U+{ord(character):04X}"
 
 
 class Sms(DeliveryStep):
@@ -50,6 +56,16 @@ class Sms(DeliveryStep):
                 f"this has {least:,} characters, and providers refuse an SMS of more than {_LONGEST:,}: shorten it"
             )
             yield Flaw(("text",), "length", message, severity="warning")
+        own = _TAGS.sub(lambda tag: " " * len(tag[0]), text) if isinstance(text, str) else ""
+        if _QUOTED.fullmatch(own):  # a finding already: they would be sent
+            own = f" {own[1:-1]} "
+        if found := find_typographic(own):
+            offset, written, plain = found
+            instead = f"write {plain}" if plain.strip() else "write a plain space"
+            message = (
+                f"{_name(written)} makes this an SMS in UCS-2, with 70 characters in a part instead of 160: {instead}"
+            )
+            yield Flaw(("text",), "sms-alphabet", message, severity="warning", offset=offset)
 
     @classmethod
     @override

@@ -80,7 +80,13 @@ def test_a_program_gets_what_the_contract_says(run: Run):
     assert json.loads(steps[2]["request"]["body"])["reward"] == "EG29"
     assert steps[4]["waits_until"] == "2026-12-28T23:59:59+01:00"
     text = "Zoé, only 2 days left for your reward The 4th is free."
-    assert steps[5]["message"] == {"to": "+33612345678", "text": text}
+    assert steps[5]["message"] == {
+        "to": "+33612345678",
+        "text": text,
+        "characters": 54,
+        "alphabet": "GSM-7",
+        "parts": 1,
+    }
     assert (ran.status, ran.json["refused"], ran.json["findings"]) == (0, None, [])
 
 
