@@ -6,7 +6,7 @@ What takes longer than a moment continues as a journey at the same step: a retry
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Unpack
@@ -67,9 +67,7 @@ class LineAttempt(AttemptContext):
         """Do nothing: the chunk has marked its lines in the store."""
 
     @override
-    async def journey_status(
-        self, patience: timedelta, *, asked: datetime | None = None, ignored: Collection[str] = ()
-    ) -> JourneyStatus:
+    async def journey_status(self, patience: timedelta) -> JourneyStatus:
         return JourneyStatus.CURRENT
 
     @override
