@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 
@@ -184,7 +185,7 @@ def judge(
         response.headers,
         response.body,
         named=step.to is not None,
-        now=attempt.now,
+        now=datetime.now(UTC),
     )
     excerpt = redaction.excerpt(response.body, hidden)
     if not judgement.verdict.delivered:

@@ -151,9 +151,8 @@ class TestALoginThatIsRefused:
     @pytest.fixture
     def waited(self, environment: ActivityEnvironment) -> Any:
         def wait(minutes: int) -> None:
-            now = datetime.now(UTC)
-            scheduled = now - timedelta(minutes=minutes)
-            environment.info = replace(environment.info, scheduled_time=scheduled, started_time=now)
+            scheduled = datetime.now(UTC) - timedelta(minutes=minutes)
+            environment.info = replace(environment.info, scheduled_time=scheduled)
 
         wait(0)
         return wait
