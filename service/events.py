@@ -124,7 +124,7 @@ class ChangeView(View):
     """The journeys that a change reached."""
 
     told: int = 0
-    """Number of running journeys that received it. An event reaches only journeys of scenarios that use its name."""
+    """Number of running journeys that received it."""
     pending: int = 0
     """Number of entries that keep it until a worker admits them."""
     unknown: bool = False
@@ -169,7 +169,7 @@ class EventService:
         *,
         at: datetime | None = None,
     ) -> EventView:
-        """Report an event to every journey of a contact that may use it, and count the goals of those that are over.
+        """Report an event to every journey of a contact, and count the goals of those that are over.
 
         Args:
             name: The event's name, such as ``order.delivered``.
@@ -178,7 +178,7 @@ class EventService:
             at: When it happened, if not just now. `event.time` and goals use it. Waiting steps continue now.
         """
         message = event_message(name, properties, identifier, at)
-        reached = await self._signal_all(caller, contact, "event", message, name)
+        reached = await self._signal_all(caller, contact, "event", message)
         if reached.unknown:
             return reached
         # Looked up after the signals: a journey that ends in between has received the event or is over by now.
@@ -216,12 +216,10 @@ class EventService:
         caller.check_journey(journey, entry and entry.scenario)
         message = event_message(name, properties, identifier, at)
         if entry is not None and entry.is_inline and entry.ended_at is None:
-            await self._running(entry.contact_id, name)
+            await self._running(entry.contact_id)
             entry = await self._store.entry(journey)
-        if entry is not None and entry.ended_at is None:
-            running = await self._store.running(entry.contact_id, name)
-            if any(one.workflow_id == journey for one in running) and await self._signal(entry, "event", message):
-                return EventView(told=1)
+        if entry is not None and entry.ended_at is None and await self._signal(entry, "event", message):
+            return EventView(told=1)
         check_identifier(journey)
         described = await describe(self._temporal, journey)
         info = described and described.workflow_execution_info
@@ -239,9 +237,7 @@ class EventService:
         """Report changed fields of a contact to all its journeys, which ignore them if it would exceed 1 MB."""
         return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
 
-    async def _signal_all(
-        self, caller: Caller, contact: str, signal: str, argument: dict[str, Any], event: str | None = None
-    ) -> EventView:
+    async def _signal_all(self, caller: Caller, contact: str, signal: str, argument: dict[str, Any]) -> EventView:
         if await self._store.is_erased(contact):
             raise BadInput(ERASED)
         # In this order: an entry that is admitted in between is among both. If the search fails, no journey has
@@ -252,7 +248,7 @@ class EventService:
             *await self._store.pending_entries(contact),
             *(entry for entry in elsewhere if (entry.workflow_id, entry.run_id) not in admitted),
         ]
-        running = [entry for entry in await self._running(contact, event) if caller.may_use(entry.scenario)]
+        running = [entry for entry in await self._running(contact) if caller.may_use(entry.scenario)]
         pending = [entry for entry in pending if caller.may_use(entry.scenario)]
         # At most one run of a journey is open, and gets the signal.
         journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
@@ -266,17 +262,15 @@ class EventService:
         kinds = Counter(type(entry) for entry, is_open in zip(journeys.values(), reached, strict=True) if is_open)
         return EventView(told=kinds[StoredEntry], pending=kinds[AcceptedEntry])
 
-    async def _running(self, contact: str, event: str | None) -> list[StoredEntry]:
+    async def _running(self, contact: str) -> list[StoredEntry]:
         """Return a contact's running journeys, once none is without a workflow: a campaign is just sending to it.
-
-        With the name of an event, return those that may use it; see `Entries.running`.
 
         Its message may have left, or a workflow may continue the journey, which must not miss the signal. Raise Busy if
         that takes too long.
         """
         end = monotonic() + _SENDING
         while True:
-            running = await self._store.running(contact, event)
+            running = await self._store.running(contact)
             inline = [entry for entry in running if entry.is_inline]
             found = [await describe(self._temporal, entry.workflow_id) for entry in inline]
             if all(one is not None and not one.workflow_execution_info.HasField("close_time") for one in found):

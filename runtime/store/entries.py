@@ -40,7 +40,7 @@ from runtime.store.admission import (
 )
 from runtime.store.database import InsertFactory, Queries, in_chunks, insert_new, matching, row_of
 from runtime.store.schema import UtcDateTime, entries, storable, table_of
-from runtime.store.versions import Closure, closed, versions
+from runtime.store.versions import Closure, closed
 
 LOST = "lost"
 """The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""
@@ -112,17 +112,9 @@ class Entries(Queries):
         before = sa.func.coalesce(_table.entered_version, _table.version)
         await self._change(entries, *_is_run(workflow_id, run_id), version=version, entered_version=before)
 
-    async def running(self, contact_id: str, event: str | None = None) -> list[StoredEntry]:
-        """Return a contact's running journeys, the oldest first.
-
-        Args:
-            event: Leave out the journeys of scenarios that use no event of this name in any version. A journey may
-                move to another version, which must not miss an event that was acknowledged before.
-        """
-        statement, given = _RUNNING, {"contact_id": contact_id}
-        if event is not None:
-            statement, given["event"] = _RUNNING_WITH, f"% {event.replace('_', '/_')} %"
-        found = await self._all(stored_entry, statement, given)
+    async def running(self, contact_id: str) -> list[StoredEntry]:
+        """Return a contact's running journeys, the oldest first."""
+        found = await self._all(stored_entry, _RUNNING, {"contact_id": contact_id})
         # Sorted here: SQLite would use an index that has this order, and scan the whole scenario.
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
 
@@ -280,9 +272,6 @@ _DEPART = (
     .values(_ended)
 )
 _RUNNING = sa.select(entries).where(_table.contact_id == sa.bindparam("contact_id"), _table.ended_at.is_(None))
-_of_scenario = sa.select(sa.literal(1)).where(versions.c.scenario == _table.scenario)
-_may_use = sa.or_(versions.c.events.is_(None), versions.c.events.like(sa.bindparam("event"), escape="/"))
-_RUNNING_WITH = _RUNNING.where(sa.or_(~_of_scenario.exists(), _of_scenario.where(_may_use).exists()))
 _STILL_RUNNING = (
     sa.select(entries)
     .where(_table.workflow_id.in_(sa.bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))

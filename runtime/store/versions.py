@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from functools import cache
@@ -29,8 +29,6 @@ class StoredVersion:
     published_by: str = ""  # publisher as stated, or ""
     journeys: str = "pin"
     """``pin``: its journeys stay with it. ``follow``: they move to newer versions."""
-    events: str | None = None
-    """Names of the events that its journeys use, each between two spaces. None if that is unknown."""
 
 
 versions = table_of(
@@ -84,7 +82,6 @@ class Versions(Queries):
         *,
         newest: bool = False,
         journeys: Literal["pin", "follow"] | None = None,
-        events: Collection[str] | None = None,
     ) -> int:
         """Store a scenario as its next version, and return its number. Equal content is stored once.
 
@@ -95,7 +92,6 @@ class Versions(Queries):
             newest: Make the content the newest version: if another has followed it, store it again.
             journeys: See `StoredVersion`. Equal content with another value is another version. None accepts either, and
                 means ``pin`` for new content.
-            events: Names of the events that its journeys use. None if that is unknown: they then get every event.
         """
         digests = {"pin": digest, "follow": f"{digest}{_FOLLOWS}"}
         accepted = [digests[journeys]] if journeys else [*digests.values()]
@@ -108,7 +104,6 @@ class Versions(Queries):
             "published_at": datetime.now(UTC),
             "published_by": by,
             "journeys": journeys or "pin",
-            "events": None if events is None else f" {' '.join(sorted(events))} ",
         }
         while True:
             last = await self._database.read(_LAST, {"scenario": scenario})
@@ -166,7 +161,7 @@ class Versions(Queries):
 
 _AGAIN = "~"
 _FOLLOWS = "+follow"
-_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by", "journeys", "events")
+_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by", "journeys")
 
 _BY_DIGEST = (
     sa.select(_table.version)

@@ -43,26 +43,6 @@ async def test_the_first_entry_of_a_contact_is_let_in_and_on_record_whoever_asks
 
 
 @both
-async def test_journeys_are_found_by_an_event_that_a_version_of_their_scenario_uses(store: Store, another: Store):
-    for name, events in {"welcome": ["a_b", "c"], "sale": ["d"], "quiet": [], "odd": None}.items():
-        await store.publish(name, {}, {}, "1", events=events)
-        await store.admit(admission_request(scenario=name))
-    await store.publish("sale", {}, {}, "2", events=["e"])
-
-    async def scenarios(event: str) -> list[str]:
-        return [entry.scenario for entry in await another.running("7", event)]
-
-    assert {name: await scenarios(name) for name in ("a_b", "axb", "b", "d", "e")} == {
-        "a_b": ["odd", "welcome"],
-        "axb": ["odd"],
-        "b": ["odd"],
-        "d": ["odd", "sale"],
-        "e": ["odd", "sale"],
-    }
-    assert len(await another.running("7")) == 4
-
-
-@both
 async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(store: Store, another: Store) -> None:
     for turn in range(3):
         run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
