@@ -71,7 +71,9 @@ async def find_differences(
             f"{journey.workflow_id}: {difference}"
             async for difference in _compare_journey(store, journey, set(taken), capped=capped)
         ]
-    counted = Counter({(row.step, row.outcome): row.total for row in await store.passage_counts(scenario, BEGINNING)})
+    counted = Counter[tuple[str, str]]()
+    for row in await store.passage_counts(scenario, BEGINNING):  # a row for each version
+        counted[row.step, row.outcome] += row.total
     found += [f"{missing} passages {step} {outcome} missing" for (step, outcome), missing in (passed - counted).items()]
     surplus = Counter[str]()
     for (step, outcome), more in (counted - passed).items():
