@@ -70,6 +70,7 @@ def format_duration(duration: timedelta) -> str:
 
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY: Final = timedelta(days=1)
+_MINUTE: Final = timedelta(minutes=1)
 # Two days from the ends of the calendar: every zone can show these.
 _FIRST: Final = datetime(1, 1, 3, tzinfo=UTC)
 LAST: Final = datetime(9999, 12, 29, tzinfo=UTC)
@@ -136,7 +137,7 @@ def at_local(day: date, clock: time, zone: tzinfo) -> datetime:
 def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> datetime:
     """Return the next moment (UTC) at which clocks in a zone show ``HH:MM`` on one of some days, by default all.
 
-    The current minute counts.
+    The current minute counts: a journey begins a step some milliseconds after the timer that it waited for.
     """
     wanted = time.fromisoformat(clock)
     today = now.astimezone(zone).date()
@@ -145,7 +146,7 @@ def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> 
         day = today + ahead * _DAY
         if days and WEEKDAYS[day.weekday()] not in days:
             continue
-        if (moment := at_local(day, wanted, zone)) >= now:
+        if (moment := at_local(day, wanted, zone)) + _MINUTE > now:
             return moment
     raise AssertionError("unreachable: every weekday comes within a week")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from activities.interface import Delivery
 from authoring.preview.draft import Draft
@@ -24,6 +24,9 @@ from scenario.steps.host import Event as KeptEvent
 from scenario.steps.webhook import Webhook
 from scenario.time import format_duration, later
 from scenario.words import BATCHED
+
+_MINUTE: Final = timedelta(minutes=1)
+"""A time of day counts this long."""
 
 Branch = tuple[tuple[str, str], ...]  # the branches that contain a step: step ids, each with its branch
 
@@ -147,7 +150,7 @@ class PreviewRun:
             outcome=record.outcome if record else "held" if host.held else "event",
             way=record.way if record else next((way for way, name in row.awaited.items() if way == name), None),
             note=record.note if record else None,
-            until=_end(host, here),
+            until=_end(host),
             result=self._result,
             delivery=self._delivery,
         )
@@ -301,11 +304,11 @@ class PreviewRun:
         return any(answer.result is not None and answer.result.value is True for answer in answers)
 
 
-def _end(host: VirtualHost, here: _Position) -> datetime | None:
+def _end(host: VirtualHost) -> datetime | None:
     """Return when a step's wait ends: with the event that met it, if any. None if it does not wait, or is deferred."""
     until = host.memory.until
     end = until if until is not None and host.matched_event is None else host.clock.now
-    return end if end > here.now or end == until == here.now else None
+    return end if end > host.began or (end == until and end + _MINUTE > host.began) else None
 
 
 def utc(moment: datetime) -> str:

@@ -10,9 +10,9 @@ import heapq
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import count
-from typing import Any, Generic, TypeVar, Unpack
+from typing import Any, Final, Generic, TypeVar, Unpack
 
 from activities.channel_registry import CHANNELS
 from activities.evaluation import evaluate
@@ -40,6 +40,8 @@ from scenario.steps.host import (
 )
 
 T = TypeVar("T")
+_STEP: Final = timedelta(milliseconds=20)
+"""The time that a worker takes to begin a step, which therefore begins after the moment that it waited for."""
 
 
 @dataclass(eq=False)
@@ -175,6 +177,8 @@ class VirtualHost:
         self.begin("")
 
     def begin(self, step: str) -> None:
+        if step:
+            self.clock.now += _STEP
         self.step, self.began = step, self.clock.now
         self.held: Failed | None = None
         self.send_now = False

@@ -1,7 +1,7 @@
 """A whole journey in virtual time: its steps, and the events, changes and operations that reach it.
 
 Activities classify the replies to attempts. The pauses are those of Temporal, with the jitter of the delivery's id.
-Attempts take no time, and no limit of a destination delays them.
+Beginning a step takes 20 ms. Attempts take no time, and no limit of a destination delays them.
 """
 
 from __future__ import annotations
