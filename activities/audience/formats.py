@@ -236,7 +236,7 @@ def _of_generic(settings: AudiencesForm, status: int, content: Any, members: Seq
     if not verdict.delivered or (settings.results is None and status != HTTPStatus.MULTI_STATUS):
         return AudienceAnswer(verdict)
     try:
-        results = (settings.results or _RESULTS).read(content, [member["id"] for member in members])
+        results = (settings.results or _RESULTS).read(content, [member["id"] for member in members], status)
     except UnreadableResultsError as error:
         return AudienceAnswer(Verdict(Outcome.PERMANENT, "no_results"), detail=f"in its response, {error}")
     later = frozenset(number for number, one in enumerate(results) if outcome.is_deferred(one))

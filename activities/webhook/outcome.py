@@ -139,7 +139,7 @@ def item_outcomes(
     try:
         if response.complete:
             answer = json.loads(response.body.decode("utf-8-sig")) if response.body.strip() else None
-            return batch.results.read(answer, identifiers), None
+            return batch.results.read(answer, identifiers, response.status), None
     except UnreadableResultsError as error:
         why = str(error)
     except (ValueError, RecursionError):

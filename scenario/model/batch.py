@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
@@ -29,6 +30,10 @@ class ItemAnswer(NamedTuple):
     """The HTTP status of a refused item, if its status is one."""
 
 
+_UNLISTED: Final = ItemAnswer("unknown", "the response does not mention it")
+_UNMATCHED: Final = ItemAnswer("unknown", "the response mentions an item that is not in the batch")
+
+
 class UnreadableResultsError(ValueError):
     """A response without the results that were expected: one sentence that quotes nothing of it."""
 
@@ -37,7 +42,7 @@ class ItemResults(Model):
     """Where a response says what became of each item.
 
     Without `status`, it lists the refused items only. Without `id` and `position`, an entry of the list is an
-    identifier itself, or the entries are in the order of the items.
+    identifier itself, or, with `status`, the entries are in the order of the items.
     """
 
     list: FieldPath | None = optional("Where the list is. By default, the response is the list.")
@@ -50,6 +55,9 @@ class ItemResults(Model):
         "Statuses of accepted items. By default 200 to 299 and true.", min_length=1
     )
     reason: FieldPath | None = optional("Field of an entry that says why the item was refused.")
+    others: Literal["accepted", "unknown"] | None = optional(
+        "Outcome of items that are not in the list. By default `accepted`, or with `status`, `unknown`."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -57,35 +65,50 @@ class ItemResults(Model):
             raise ValueError("an entry names its item by 'id' or by 'position', not both")
         if self.ok is not None and self.status is None:
             raise ValueError("'ok' goes with 'status': name the field that it is compared with")
+        if self.others is not None and self._is_ordered:
+            raise ValueError(
+                "'others' needs 'id' or 'position': results in the order of the items have one for each item"
+            )
         return self
 
-    def read(self, answer: object, identifiers: Sequence[str]) -> Sequence[ItemAnswer]:
+    @property
+    def _is_ordered(self) -> bool:
+        return self.id is None and self.position is None and self.status is not None
+
+    @property
+    def _accepts_others(self) -> bool:
+        return self.others == "accepted" or (self.others is None and self.status is None)
+
+    def read(self, answer: object, identifiers: Sequence[str], status: int) -> Sequence[ItemAnswer]:
         """Return the outcome of each item, in the order of the items.
 
-        An item of which nothing is said was delivered if the list is one of refused items, and is unknown otherwise.
-        Items with the same identifier share their outcome. Raise UnreadableResultsError if the list is not there, or
-        its entries cannot be matched with items.
+        Items that are not in the list have the outcome `others`. They are unknown if an entry matches no item, because
+        it may be about any of them. Items with the same identifier share their outcome.
+
+        Raise UnreadableResultsError if the list is not there, or its entries cannot be matched with items.
         """
         found: dict[int, ItemAnswer] = {}
         places: dict[str, list[int]] = {}
         for number, identifier in enumerate(identifiers):
             places.setdefault(identifier, []).append(number)
-        entries = self._entries(answer)
-        ordered = self.id is None and self.position is None and self.status is not None
+        entries = self._entries(answer, status)
+        ordered = self._is_ordered
+        others = ItemAnswer("delivered") if self._accepts_others else _UNLISTED
         if ordered and len(entries) != len(identifiers):
             raise UnreadableResultsError(f"it has {len(entries):,} results for {len(identifiers):,} items")
         for number, entry in enumerate(entries):
             result = self._result(entry)
-            for place in (number,) if ordered else self._places(entry, places, len(identifiers)):
+            matching = (number,) if ordered else self._places(entry, places, len(identifiers))
+            if not matching:
+                others = _UNMATCHED
+            for place in matching:
                 if place not in found or result.outcome == "refused":
                     found[place] = result
-        unsaid = ItemAnswer("unknown", "the response does not mention it")
-        others = ItemAnswer("delivered") if self.status is None else unsaid
         return [found.get(number, others) for number in range(len(identifiers))]
 
-    def _entries(self, answer: object) -> Sequence[Any]:
+    def _entries(self, answer: object, status: int) -> Sequence[Any]:
         entries = answer if self.list is None else _at(answer, self.list)
-        if entries is None and self.status is None and is_mapping(answer):
+        if entries is None and self._accepts_others and is_mapping(answer) and status <= HTTPStatus.MULTI_STATUS:
             return ()  # receivers leave out an empty list of errors
         if not is_list(entries):
             place = "it is no list" if self.list is None else f"it has no list at '{self.list}'"

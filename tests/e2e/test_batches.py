@@ -110,6 +110,20 @@ async def test_a_full_batch_is_repeated_with_the_same_bytes_until_its_receiver_i
     assert await until(lambda: logged(site, 1, workflow_id=journey.id)) == [("batched", None)]
 
 
+async def test_contacts_that_a_list_of_refused_ones_lacks_are_delivered(site: Site, crm: Crm, tmp_path: Path) -> None:
+    first = [{"id": "2", "code": 404}, {"id": "3", "code": 503}]
+    crm.answer = lambda number, ids: (207, {"results": first if number == 1 else []})
+    text = SCENARIO.replace("reason: why", "reason: why, others: accepted")
+    text = text.replace("SIZE", "3").replace("WITHIN", "1d").replace("WAIT", "false")
+    await publish(site.client, tmp_path, text)
+    for number in (1, 2, 3):
+        await (await site.client.enter(entry("sync", number))).result()
+    [batch] = {item.batch for n in (1, 2, 3) for item in await site.store.batch_items_of(str(n))}
+    await until(lambda: has_ended(site, batch))
+    assert [sorted(ids(body)) for _, body in crm.calls] == [["1", "2", "3"], ["3"]]
+    assert await site.store.batch_counts([batch]) == {batch: {"delivered": 2, "refused": 1}}
+
+
 async def logged(site: Site, number: int, **wanted: Any) -> list[tuple[str, int | None]] | None:
     found = await site.store.deliveries(**wanted)
     return [(one.outcome, one.status) for one in found] if len(found) >= number else None

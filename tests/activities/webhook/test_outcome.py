@@ -10,8 +10,17 @@ from activities.outcome import Outcome, Verdict
 from activities.redaction import KnownSecrets, known
 from activities.webhook.errors import WORDS, AttemptError
 from activities.webhook.http.exchange import Response
-from activities.webhook.outcome import MAX_SAVED, MAX_SECONDS, of_response, of_status, parse_retry_after, save_response
+from activities.webhook.outcome import (
+    MAX_SAVED,
+    MAX_SECONDS,
+    item_outcomes,
+    of_response,
+    of_status,
+    parse_retry_after,
+    save_response,
+)
 from runtime.public_links import Callbacks
+from scenario.model.batch import BatchCall
 from scenario.model.parts import Save
 from scenario.plan.retry import lengthen
 from tests.activities.webhook.casefiles import table
@@ -322,3 +331,23 @@ def test_a_callback_address_is_masked_whichever_delivery_carried_it():
         "a": "https://hooks.example.com/callbacks/[…]",
         "b": "https:%2F%2Fhooks.example.com%2Fcallbacks%2F[…]",
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (200, b'{"errors": ["b"]}', ["delivered", "refused"]),
+        (204, b'{"errors": null}', ["delivered", "delivered"]),
+        (207, b"{}", ["delivered", "delivered"]),
+        (226, b"{}", ["unknown", "unknown"]),
+        (200, b"<html>", ["unknown", "unknown"]),
+        (200, b"", ["unknown", "unknown"]),
+        (200, b'{"errors": ["B"]}', ["unknown", "unknown"]),
+    ],
+)
+def test_items_are_accepted_by_a_response_with_a_list_of_refused_ones_only(
+    status: int, body: bytes, expected: list[str]
+) -> None:
+    batch = BatchCall.model_validate({"size": 2, "within": "1m", "results": {"list": "errors", "others": "accepted"}})
+    outcomes, _ = item_outcomes(batch, Response(status, {}, body), ["a", "b"])
+    assert [one.outcome for one in outcomes] == expected

@@ -8,6 +8,9 @@ from pydantic import ValidationError
 from scenario.model.batch import ItemResults, UnreadableResultsError
 
 IDS = ["a", "b", "7"]
+ACCEPTED = ("delivered", None)
+UNSAID = ("unknown", "the response does not mention it")
+STRANGE = ("unknown", "the response mentions an item that is not in the batch")
 READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
     # a list of refused items, as objects or as bare identifiers
     (
@@ -23,7 +26,7 @@ READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
     ({"list": "errors", "id": "id"}, {"received": 3}, [("delivered", None)] * 3),
     (
         {"list": "errors", "position": "at"},
-        {"errors": [{"at": 1}, {"at": "2"}, {"at": 9}]},
+        {"errors": [{"at": 1}, {"at": "2"}]},
         [("delivered", None), ("refused", None), ("refused", None)],
     ),
     # 207: a status an item, by identifier or in order
@@ -42,6 +45,22 @@ READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
         [{"state": "accepted"}, {"state": 201}, {"state": 200}],
         [("delivered", None), ("delivered", None), ("refused", "status 200")],
     ),
+    # a status for each refused item, and nothing about the others
+    (
+        {"list": "results", "id": "key", "status": "code", "others": "accepted"},
+        {"results": [{"key": "b", "code": 429}]},
+        [("delivered", None), ("refused", "status 429"), ("delivered", None)],
+    ),
+    ({"list": "results", "id": "key", "status": "code", "others": "accepted"}, {"results": None}, [ACCEPTED] * 3),
+    ({"list": "errors", "others": "unknown"}, {"errors": ["a"]}, [("refused", None), UNSAID, UNSAID]),
+    # an entry that matches no item may be about any of the others
+    ({"list": "errors", "position": "at"}, {"errors": [{"at": 1}, {"at": 9}]}, [STRANGE, ("refused", None), STRANGE]),
+    ({"list": "errors"}, {"errors": ["A"]}, [STRANGE] * 3),
+    (
+        {"id": "id", "status": "s", "others": "accepted"},
+        [{"id": "a", "s": 200}, {"id": "b@example.com", "s": 404}],
+        [ACCEPTED, STRANGE, STRANGE],
+    ),
     # an item that is refused and accepted was refused
     (
         {"id": "id", "status": "s"},
@@ -53,11 +72,11 @@ READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
 
 @pytest.mark.parametrize(("keys", "answer", "expected"), READ)
 def test_each_item_has_the_outcome_of_its_entry(keys: dict[str, Any], answer: Any, expected: list[Any]) -> None:
-    assert [one[:2] for one in ItemResults(**keys).read(answer, IDS)] == expected
+    assert [one[:2] for one in ItemResults(**keys).read(answer, IDS, 200)] == expected
 
 
 def test_items_with_the_same_identifier_share_an_outcome() -> None:
-    assert [one.outcome for one in ItemResults(list="no").read({"no": ["a"]}, ["a", "b", "a"])] == [
+    assert [one.outcome for one in ItemResults(list="no").read({"no": ["a"]}, ["a", "b", "a"], 200)] == [
         "refused",
         "delivered",
         "refused",
@@ -71,17 +90,31 @@ def test_items_with_the_same_identifier_share_an_outcome() -> None:
         ({"list": "results", "status": "s"}, {"result": []}, "it has no list at 'results'"),
         ({"list": "errors"}, {"errors": "none"}, "it has no list at 'errors'"),
         ({"id": "id"}, "accepted", "it is no list"),
+        ({"list": "errors", "others": "unknown"}, {}, "it has no list at 'errors'"),
+        ({"list": "errors", "id": "id", "status": "s", "others": "accepted"}, None, "it has no list at 'errors'"),
     ],
 )
 def test_a_response_without_results_is_unreadable(keys: dict[str, Any], answer: Any, sentence: str) -> None:
     with pytest.raises(UnreadableResultsError) as caught:
-        ItemResults(**keys).read(answer, IDS)
+        ItemResults(**keys).read(answer, IDS, 200)
     assert str(caught.value) == sentence
+
+
+@pytest.mark.parametrize("answer", [{}, {"errors": None}])
+def test_a_missing_list_of_refused_items_is_empty_up_to_207(answer: Any) -> None:
+    results = ItemResults(list="errors")
+    assert [one[:2] for one in results.read(answer, IDS, 207)] == [ACCEPTED] * 3
+    with pytest.raises(UnreadableResultsError):
+        results.read(answer, IDS, 208)
 
 
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
+        (
+            {"status": "s", "others": "accepted"},
+            "'others' needs 'id' or 'position': results in the order of the items have one for each item",
+        ),
         ({"id": "a", "position": "b"}, "an entry names its item by 'id' or by 'position', not both"),
         ({"ok": [1]}, "'ok' goes with 'status': name the field that it is compared with"),
     ],
