@@ -200,6 +200,18 @@ PROVIDER_EVENTS: Final[Mapping[str, tuple[str, ...]]] = {
 - ``code``: the provider's or the mail server's code for the reason, such as ``550 5.1.1``; empty if there is none.
 - ``type``: ``hard``, ``soft`` or ``blocked``: the address is invalid, is unreachable for now, or is not to blame.
 """
+_RESERVED: Final = frozenset({"contact.changed", "contact.unsubscribed"})
+_RESERVED_PREFIXES: Final = ("email.", "sms.", "whatsapp.")
+
+
+def is_reserved_event(name: str) -> bool:
+    """Return True if only this product reports events of this name, such as those from providers.
+
+    Prefixes are reserved so that a later release can add names without breaking a customer's own event.
+    """
+    return name in _RESERVED or name.startswith(_RESERVED_PREFIXES)
+
+
 _SYNONYMS: Final = {
     "email.spam": "email.complained",
     "email.failed": "email.bounced",

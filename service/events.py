@@ -35,7 +35,8 @@ from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_lar
 from scenario.errors import EntryError
 from scenario.model.parts import EventName
 from scenario.steps.host import Event
-from service.caller import Caller
+from scenario.words import is_reserved_event
+from service.caller import TERMINAL, Caller
 from service.errors import Busy, NotFound
 from service.index import JourneyFilter, JourneyIndex, one_of, query_of, tolerating_no_search
 from service.journeys.snapshot import check_identifier, describe
@@ -111,7 +112,11 @@ class UnadmittedSearch:
 
 
 LONGEST_ID: Final = 200  # characters of an event's id: a journey compares only these
-NO_NAME: Final = "'name' must be an event's name, such as whatsapp.replied"
+NO_NAME: Final = "'name' must be an event's name, such as chat.replied"
+RESERVED_NAME: Final = (
+    "this event's name is reserved: do not use contact.changed, contact.unsubscribed or names that begin with "
+    "'email.', 'sms.' or 'whatsapp.'"
+)
 NO_PROPERTIES: Final = "'properties' must be an object"
 _NAME: Final[TypeAdapter[str]] = TypeAdapter(EventName, config=ConfigDict(strict=True))
 _ID: Final = 1024  # bytes that the id, which travels with the event, may take as JSON
@@ -152,7 +157,7 @@ class EventView(ChangeView):
 class EventService:
     """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use.
 
-    All raise BadInput if journeys would ignore the event or change.
+    All raise BadInput if journeys would ignore the event or change, or if a key reports an event with a reserved name.
     """
 
     def __init__(self, temporal: Client, store: Store, content: Content, zone: ZoneInfo) -> None:
@@ -178,6 +183,7 @@ class EventService:
             at: When it happened, if not just now. `event.time` and goals use it. Waiting steps continue now.
         """
         message = event_message(name, properties, identifier, at)
+        _check_sender(caller, name)
         reached = await self._signal_all(caller, contact, "event", message)
         if reached.unknown:
             return reached
@@ -215,6 +221,7 @@ class EventService:
         entry = await self._store.entry(journey)
         caller.check_journey(journey, entry and entry.scenario)
         message = event_message(name, properties, identifier, at)
+        _check_sender(caller, name)
         if entry is not None and entry.is_inline and entry.ended_at is None:
             await self._running(entry.contact_id)
             entry = await self._store.entry(journey)
@@ -335,6 +342,12 @@ def check_event(name: str, properties: Mapping[Any, Any]) -> None:
         raise BadInput("the event's properties are nested too deeply")
     if is_too_large(data, LARGEST_EVENT - _ID):
         raise BadInput(f"the event is larger than {LARGEST_EVENT // 1024} KB: leave out what no condition names")
+
+
+def _check_sender(caller: Caller, name: str) -> None:
+    """Raise BadInput if a key reports an event with a reserved name: a provider's event needs its proof."""
+    if caller.id != TERMINAL.id and is_reserved_event(name):
+        raise BadInput(RESERVED_NAME, at=["name"])
 
 
 def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Routes ``/callbacks/{token}``, ``/u/{token}`` (`gateway.callbacks.links`), ``GET /healthz``; nothing else.
 
-A receiver posts ``{"name": "whatsapp.replied", "properties": {…}}`` to ``{{ journey.callback_url }}``, and that journey
+A receiver posts ``{"name": "chat.replied", "properties": {…}}`` to ``{{ journey.callback_url }}``, and that journey
 gets the event. The routes are public:
 
 - only POST acts, because mail servers and chats open every URL. A URL with an event's name is a link, and answers GET
   with a page that asks: see `gateway.callbacks.links`;
 - an unknown and a forged token get the same answer;
+- names of events from providers are refused, because the receiver is not the provider;
 - a body is read only with a valid token, up to 64 KB and 10 seconds;
 - the rate of each token is limited, to protect its journey.
 
@@ -55,10 +56,11 @@ from runtime.temporal_faults import unless_gone
 from scenario.entry.entry import unread
 from scenario.model.parts import EventName
 from scenario.source.findings import listed
+from scenario.words import is_reserved_event
 from service.caller import TERMINAL
 from service.client import Services
 from service.concurrency import RateLimit
-from service.events import NO_NAME, NO_PROPERTIES, check_event, event_message
+from service.events import NO_NAME, NO_PROPERTIES, RESERVED_NAME, check_event, event_message
 from service.journeys.snapshot import describe, word_of
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,7 @@ Temporal ends a journey at 50 MB, and a journey cannot continue as new while its
 _CALL: Final = timedelta(seconds=5)
 _TURNS: Final = 3
 _UNDER_WAY: Final = ("running", "paused")
-_SUCH: Final = 'an object such as {"name": "whatsapp.replied", "properties": {}}'
+_SUCH: Final = 'an object such as {"name": "chat.replied", "properties": {}}'
 _WANTED: Final = {"name": NO_NAME, "properties": NO_PROPERTIES, "id": "'id' must be 1 to 128 visible ASCII characters"}
 _SENTENCES: Final = {
     404: "there is nothing here",
@@ -90,7 +92,7 @@ _EVENT_ID: Final = TypeAdapter[str](EventId)
 
 
 class CallbackEvent(BaseModel):
-    """An event in the body of a callback, such as ``whatsapp.replied``."""
+    """An event in the body of a callback, such as ``chat.replied``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, strict=True)
 
@@ -200,8 +202,12 @@ class Receiving:
         body = await read_body(request, MAX_BODY, patience=self._patience, names=("the body", "an event"))
         if link:
             event, identifier = event_of_link(request)
+            if is_reserved_event(event.name):
+                return page(request, "void", 410)
         else:
             event = CallbackEvent.parse(body)
+            if is_reserved_event(event.name):
+                raise RefusedCall(422, RESERVED_NAME)
             identifier = event.id or _identifier(request)
         try:
             async with asyncio.timeout(self._patience):
@@ -221,8 +227,8 @@ class Receiving:
         if not is_link(request):
             raise HTTPException(405, headers={"allow": "POST"})
         self._claim(request.path_params["token"])
-        event_of_link(request)
-        return page(request, "ask")
+        event, _ = event_of_link(request)
+        return page(request, "void", 410) if is_reserved_event(event.name) else page(request, "ask")
 
     def _claim(self, token: str) -> CallbackClaim:
         try:

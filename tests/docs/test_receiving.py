@@ -248,13 +248,13 @@ async def listening(journey: Journey, **options: Any) -> AsyncGenerator[str]:
 TELLING = {
     "python": (
         "import sys, tell",
-        "try: print(tell.tell(sys.argv[1], 'whatsapp.replied', {'text': 'oui, Zoé'}, 'reply-1', 3, 0.01))",
+        "try: print(tell.tell(sys.argv[1], 'chat.replied', {'text': 'oui, Zoé'}, 'reply-1', 3, 0.01))",
         "except RuntimeError as error: print(error)",
     ),
     "node": (
         "import { tell } from './tell.mjs';",
         "const options = { tries: 3, pause: 10 };",
-        "const told = tell(process.argv[1], 'whatsapp.replied', { text: 'oui, Zoé' }, 'reply-1', options);",
+        "const told = tell(process.argv[1], 'chat.replied', { text: 'oui, Zoé' }, 'reply-1', options);",
         "console.log(await told.catch((error) => error.message));",
     ),
 }
@@ -282,7 +282,7 @@ async def test_a_journey_is_told_once_the_gateway_is_not_asked_too_often(tell: C
     async with listening(journey, pace=RateLimit(1, 60, lambda: next(moments))) as address:
         await tell(address)
         assert (await tell(address)).lower() == "true"
-    event = CallbackEvent(name="whatsapp.replied", properties={"text": "oui, Zoé"}, id="reply-1")
+    event = CallbackEvent(name="chat.replied", properties={"text": "oui, Zoé"}, id="reply-1")
     assert journey.told == [(event, "reply-1")] * 2
 
 

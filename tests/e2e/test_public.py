@@ -44,7 +44,7 @@ steps:
   - webhook: ask
     url: https://hooks.example.com/ask
     body: {journey: "{{ journey.id }}", since: "{{ journey.entered_at }}", answer_to: "{{ journey.callback_url }}"}
-  - wait_for: whatsapp.replied
+  - wait_for: chat.replied
     if: event.text == "yes"
     for: 1h
     then: [{sms: thanks, text: "{{ journey.id }}: {{ event.text }}"}]
@@ -110,7 +110,7 @@ class Public:
         return entered, content["answer_to"]
 
     async def answer(self, address: str) -> int:
-        event = {"name": "whatsapp.replied", "properties": {"text": "yes"}}
+        event = {"name": "chat.replied", "properties": {"text": "yes"}}
         return (await self.http.post(address, json=event)).status_code
 
     async def told(self, entered: Entered) -> int:

@@ -46,7 +46,7 @@ def test_an_event_is_told_as_it_is():
     assert events.event_message("go", at=at)["at"] == "2026-11-27T09:00:00+00:00"
 
 
-NAME = "'name' must be an event's name, such as whatsapp.replied"
+NAME = "'name' must be an event's name, such as chat.replied"
 PLAIN = "the event holds something that JSON does not have, such as NaN: send plain JSON"
 HALF = "a text of the event holds half a character (a lone surrogate): send whole ones"
 IDENTIFIER = "an event's id must be 1 to 200 printable characters"
@@ -108,6 +108,21 @@ def service(temporal: RefusingService, store: Store, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(UnadmittedSearch, "of", AsyncMock(return_value=[]))
     return events.EventService(Client(temporal), store, Content(store), PARIS)
+
+
+@pytest.mark.parametrize("name", ["email.deferred", "sms.replied", "contact.changed", "contact.unsubscribed"])
+async def test_only_the_engine_reports_events_with_reserved_names(
+    service: events.EventService, temporal: RefusingService, store: Store, name: str
+):
+    temporal.refuse(RPCStatusCode.RESOURCE_EXHAUSTED)
+    journey = (await store.admit(admission_request())) and "welcome/7"
+    key = Caller("k", "key k", SCOPES)
+    for refused in (service.report(key, "7", name), service.report_to(key, journey, name)):
+        with pytest.raises(BadInput) as caught:
+            await refused
+        assert (str(caught.value), caught.value.at) == (events.RESERVED_NAME, ["name"])
+    with pytest.raises(RPCError):  # a signal was sent
+        await service.report(TERMINAL, "7", name)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,16 @@ async def assert_said(door: Door, name: str) -> None:
     assert said == HERE.with_name(name).read_text("utf-8").splitlines()
 
 
+async def test_a_batch_refuses_only_the_events_with_reserved_names(store: Store):
+    names = ["order.delivered", "email.clicked", "order.returned"]
+    async with opened(store, Search(strict=True)) as door:
+        answer = await door.post("/events/batch", [{"contact": "7", "name": name} for name in names])
+    made = answer.json()
+    assert (answer.status_code, made["accepted"]) == (200, 2)
+    assert [one["status"] for one in made["results"]] == [202, 422, 202]
+    assert made["results"][1]["problem"]["errors"][0]["pointer"] == "/name"
+
+
 async def test_what_is_refused_is_said_at_its_place(store: Store):
     for text in (HELLO, HELLO.replace("hello", "offer").replace("order", "segment")):
         await publish(store, text)

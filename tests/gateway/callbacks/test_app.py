@@ -26,12 +26,14 @@ from gateway.callbacks.app import MAX_BODY, MOST_BYTES, MOST_EVENTS, CallbackEve
 from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim, Callbacks
 from service.concurrency import RateLimit
+from service.events import RESERVED_NAME
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
 JOURNEY = "post-purchase/3028687/CGX0094"
 ROOT = "0199a1b2-0000-7000-8000-0123456789ab"
 DELIVERY = "msg_00112233445566778899aabbccddeeff"
-EVENT = {"name": "whatsapp.replied", "properties": {"text": "yes"}}
+EVENT = {"name": "chat.replied", "properties": {"text": "yes"}}
+RESERVED = ["email.clicked", "sms.replied", "whatsapp.any", "contact.changed", "contact.unsubscribed"]
 GONE = {"error": "this callback address has expired, or its journey is over"}
 NOBODY = {"error": "there is no such callback address: post to it exactly as it was sent to you"}
 
@@ -85,7 +87,7 @@ async def test_an_event_reaches_the_journey_of_the_address_and_is_answered_202(g
     assert (answer.status_code, answer.json()) == (202, {})
     claim, event, identifier = tell.call_args.args
     assert (claim.workflow_id, claim.root, claim.delivery_id) == (JOURNEY, ROOT, DELIVERY)
-    assert (event, identifier) == (CallbackEvent(name="whatsapp.replied", properties={"text": "yes"}), None)
+    assert (event, identifier) == (CallbackEvent(name="chat.replied", properties={"text": "yes"}), None)
     tell.return_value = False
     answer = await gateway.post()
     assert (answer.status_code, answer.json()) == (410, GONE), "the journey is over"
@@ -146,6 +148,12 @@ async def test_what_is_no_event_is_answered_400_in_a_sentence(gateway: Gateway, 
     for event, headers in (({"name": "a b"}, {}), (EVENT, {"webhook_id": "x" * 129})):
         answer = await gateway.post(event, **headers)
         assert (answer.status_code, list(answer.json()), tell.called) == (400, ["error"], False)
+
+
+@pytest.mark.parametrize("name", RESERVED)
+async def test_a_program_cannot_send_an_event_with_a_reserved_name(gateway: Gateway, tell: AsyncMock, name: str):
+    answer = await gateway.post({"name": name})
+    assert (answer.status_code, answer.json(), tell.called) == (422, {"error": RESERVED_NAME}, False)
 
 
 async def parts(*contents: bytes, pause: float = 0.0) -> AsyncIterator[bytes]:
@@ -220,13 +228,13 @@ async def test_no_token_and_no_property_is_logged(tell: AsyncMock, caplog: pytes
     tell.side_effect = [True, ValueError("zoe: a bug"), False]
     async with listening(tell) as gateway:
         path = gateway.path()
-        await gateway.post({"name": "whatsapp.replied", "properties": {"text": "zoe.obrien@example.com"}}, path)
+        await gateway.post({"name": "chat.replied", "properties": {"text": "zoe.obrien@example.com"}}, path)
         await gateway.client.get(path)
         answer = await gateway.post(path=path)
         assert (answer.status_code, answer.text) == (500, "Internal Server Error")
         await gateway.post(path=path)
     said = [record.getMessage() for record in caplog.records if not record.name.startswith(("httpx", "httpcore"))]
-    assert f"event whatsapp.replied for {JOURNEY} by {DELIVERY}" in said
+    assert f"event chat.replied for {JOURNEY} by {DELIVERY}" in said
     assert path.rpartition("/")[2] not in "\n".join(said)
     assert "zoe" not in "\n".join(said)
 
@@ -281,9 +289,19 @@ class TestALink:
             answer = await gateway.client.get(gateway.path() + LINK, headers={"accept-language": asked})
             assert f"<p>{sentence}</p>" in answer.text
 
+    @pytest.mark.parametrize("name", RESERVED)
+    async def test_that_names_a_reserved_event_no_longer_counts(self, gateway: Gateway, tell: AsyncMock, name: str):
+        for method in ("GET", "POST"):
+            answer = await gateway.client.request(method, f"{gateway.path()}?name={name}", headers=FORM)
+            assert (answer.status_code, "This link no longer counts." in answer.text) == (410, True)
+            assert "<form" not in answer.text
+        answer = await gateway.client.get(f"{gateway.path(OTHER)}?name={name}")
+        assert answer.status_code == 404, "a forged token is answered as for any other name"
+        assert not tell.called
+
     async def test_takes_an_event_of_a_program_all_the_same(self, gateway: Gateway, tell: AsyncMock):
         answer = await gateway.post(path=gateway.path() + LINK)
-        assert (answer.status_code, tell.call_args.args[1].name) == (202, "whatsapp.replied")
+        assert (answer.status_code, tell.call_args.args[1].name) == (202, "chat.replied")
 
 
 SECRET = "zoe.obrien@example.com"
