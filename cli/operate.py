@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from service.destinations import PendingDelivery, RetuneCandidates
     from service.listing import JourneySummary
     from service.operations.request import JourneyTarget, Tally
+    from service.operations.uncertain import UncertainView
     from service.view import View
 
 
@@ -45,6 +46,7 @@ def retry(
         int | None, option("N|newest", "render again, with this version's templates", "--with-version", parser=version)
     ] = None,
     now: Annotated[bool, flag("--now", "ignore quiet hours, windows and caps; also for delayed messages")] = False,
+    unknown: Annotated[bool, flag("--unknown", "of many: also those that may have been delivered")] = False,
     journeys: HeldJourneys,
     sending: BatchOptions,
 ) -> None:
@@ -55,11 +57,14 @@ def retry(
 
     Quiet hours, windows and caps apply. --now ignores them. It also sends a message of one journey that is not held
     but waits for them. Suppressions and consent always apply.
+
+    Of many, messages that may have been delivered (unknown) are left out: --unknown retries them too. What the log of
+    attempts has as delivered is never sent again.
     """
     more: dict[str, Any] = {} if version is None else {"version": version}
     if now:
         more["now"] = True
-    _run(OperationCommand(Operation.RETRY, record, sending, more), journeys, "is retried")
+    _run(OperationCommand(Operation.RETRY, record, sending, more, unknown=unknown), journeys, "is retried")
 
 
 @grouped
@@ -117,8 +122,8 @@ def _run(command: OperationCommand, journeys: RunningJourneys, done: str = "") -
         option = next(iter(which)).replace("_", "-")
         raise typer.BadParameter(f"--{option} selects many journeys: leave it out, or leave out JOURNEY")
     sending = command.sending
-    if sending.dry_run or sending.limit is not None:
-        many = "--dry-run" if sending.dry_run else "--limit"
+    if sending.dry_run or sending.limit is not None or command.unknown:
+        many = "--dry-run" if sending.dry_run else "--limit" if sending.limit is not None else "--unknown"
         raise typer.BadParameter(f"{many} is for many journeys: leave it out, or see 'scenario show {journey}'")
 
     def tell(progress: Mapping[str, Any]) -> None:
@@ -201,6 +206,7 @@ class OperationCommand:
     record: OperatorOptions
     sending: BatchOptions
     more: dict[str, Any] = field(default_factory=dict[str, Any])
+    unknown: bool = False  # True to retry also messages that may have been delivered
 
 
 def _operate_many(command: OperationCommand, which: dict[str, Any], *, everybody: bool = False) -> int:
@@ -214,12 +220,25 @@ def _operate_many(command: OperationCommand, which: dict[str, Any], *, everybody
 
     sending, operation = command.sending, command.operation
     wanted = JourneyFilter(reason=which.pop("held_reason", None), **which)
-    more = {"everybody": True} if everybody else {}
+    more = {"everybody": True} if everybody else {"unknown": True} if command.unknown else {}
     found = session.ask(
         lambda client: client.select(operation, wanted, ask=sending.dry_run, limit=sending.limit or EVERY, **more)
     )
+    if operation is Operation.RETRY:
+        _note_uncertain(session.ask(lambda client: client.uncertain(wanted)), command)
     table = journey_text.journeys if everybody or operation in NOT_HELD else journey_text.held
     return _carry_out(command, found, lambda: table(found), found, anywhere=everybody)
+
+
+def _note_uncertain(uncertain: UncertainView, command: OperationCommand) -> None:
+    if uncertain.total:
+        may_have = f"{count(uncertain.total, 'message')} may have been delivered ({uncertain})"
+        end = (
+            "what the log has as delivered is not sent again"
+            if command.unknown
+            else "left out, unless --unknown is given"
+        )
+        note(f"scenario: {may_have}: {end}")
 
 
 def _carry_out(

@@ -142,6 +142,7 @@ class ScenarioClient:
         journeys = services.operations.journeys
         self.send = self.services.operations.send
         self.select, self.batch, self.held = journeys.select, journeys.batch, journeys.held
+        self.uncertain = journeys.uncertain
         self.forecast_migration = journeys.forecast_migration
         self.in_flight, self.retune_candidates = journeys.in_flight, journeys.retune_candidates
         self.operation = partial(services.operations.show, TERMINAL)
@@ -218,6 +219,7 @@ class ScenarioClient:
         rate: float = RATE,
         limit: int | None = None,
         dry_run: bool = False,
+        unknown: bool = False,
         everybody: bool = False,
         identifier: str | None = None,
         **more: Any,
@@ -241,6 +243,7 @@ class ScenarioClient:
             rate=rate,
             limit=limit,
             dry_run=dry_run,
+            unknown=unknown,
             everybody=everybody,
             more={name: value for name, value in more.items() if value is not None},
         )

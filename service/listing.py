@@ -13,7 +13,7 @@ from runtime.search_attributes import JOURNEY_STATE
 from runtime.store import Store, StoredEntry
 from scenario.plan.plan import load_plan
 from scenario.steps.delivery import Send
-from scenario.words import ENDED
+from scenario.words import ENDED, HeldCause
 from service.concurrency import gather_some
 from service.index import (
     EVERY,
@@ -162,22 +162,26 @@ class JourneyLists:
 
     # ---- held journeys
 
-    async def held(self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True) -> list[JourneySummary]:
-        # With `since`, less of a page may be left than is wanted.
-        size = EVERY if wanted.since is not None else limit
-        return await first(limit, self.held_by_page(wanted, details=details, size=size))
+    async def held(
+        self, wanted: JourneyFilter, *, limit: int = EVERY, details: bool = True, without: HeldCause | None = None
+    ) -> list[JourneySummary]:
+        # With `since` or `without`, less of a page may be left than is wanted.
+        size = EVERY if wanted.since is not None or without else limit
+        return await first(limit, self.held_by_page(wanted, details=details, size=size, without=without))
 
     async def held_by_page(
-        self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY
+        self, wanted: JourneyFilter, *, details: bool = True, size: int = EVERY, without: HeldCause | None = None
     ) -> AsyncIterator[list[JourneySummary]]:
         """Yield held journeys, or those in the filter's state. A page may have fewer, and none.
 
-        With `details`, they have the reason and the times of the admission and of the hold.
+        With `details`, they have the reason and the times of the admission and of the hold. Those with the cause
+        `without` are left out.
         """
         read_holds = details or wanted.since is not None
         query = query_of(wanted, state=wanted.state or "held")
         async for page in self.index.pages(query, size=size, holds=read_holds):
             found = [item for item in map(_held, page) if not read_holds or _fits(item, wanted)]
+            found = [item for item in found if without is None or item.held_reason != without]
             yield await self._with_entries(found) if details else found
 
     async def held_page(

@@ -96,6 +96,9 @@ class BeginBody(ArgumentsBody, RecordBody):
     """Only find the journeys."""
     everybody: bool = False
     """For `leave`: all running journeys, held or not."""
+    unknown: bool = False
+    """For `retry`: also messages that may have been delivered (`unknown`), which are left out otherwise. What the log
+    of attempts has as delivered is not sent again."""
 
 
 class StopBody(RecordBody):
@@ -113,7 +116,7 @@ async def begin_operation(
 ) -> OperationView:
     """Begin an operation on all matching journeys. It continues in the background, also after a restart."""
     operator, which = caller.operator(body.operator), JourneyFilter(**dict(body.which))
-    values = body.model_dump(include={"operation", "reason", "rate", "limit", "dry_run", "everybody"})
+    values = body.model_dump(include={"operation", "reason", "rate", "limit", "dry_run", "everybody", "unknown"})
     wanted = RequestedOperation(which=which, operator=operator, more=body.arguments(), **values)
     begun = await use.operations.begin(caller, wanted, request and request.hex)
     response.headers["location"] = f"/v1/operations/{begun.id}"

@@ -14,6 +14,7 @@ from gateway.pages.page import (
     Form,
     Page,
     Show,
+    at_field,
     begin_operation,
     check_sure,
     does,
@@ -31,6 +32,7 @@ from scenario.time import format_duration
 from scenario.words import CAUSES, Operation, OutgoingOperation
 from service.held import HeldGroupKey
 from service.index import JourneyFilter
+from service.operations.uncertain import UNKNOWN
 from service.operations.views import ItemOutcome, OperationView
 
 SHOWN: Final = 10  # journeys shown before an operation is confirmed
@@ -75,6 +77,7 @@ async def _confirm_on_held(page: Page) -> Response:
         which=which,
         most=most,
         count=count,
+        uncertain=await page.use.operations.journeys.uncertain(which) if operation is Operation.RETRY else None,
         goes_to=count if most is None else min(count, most),
         samples=samples,
         reasons=CAUSES,
@@ -87,7 +90,10 @@ async def _begin_on_held(page: Page, form: Form) -> Response:
         check_sure(form, "these journeys are to end: this cannot be undone")
     newest = operation is Operation.RETRY and form.get("version") == "newest"
     more = {"version": "newest"} if newest else {}
-    return await begin_operation(page, form, operation, which, limit=most, more=more)
+    unknown = operation is Operation.RETRY and form.get("unknown") == "yes"
+    if which.reason == UNKNOWN and operation is Operation.RETRY and not unknown:
+        raise at_field("unknown", "confirm that messages that may have been delivered are retried too")
+    return await begin_operation(page, form, operation, which, limit=most, more=more, unknown=unknown)
 
 
 def _selected(given: Mapping[str, Any]) -> tuple[Operation, JourneyFilter, int | None]:

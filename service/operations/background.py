@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -31,6 +32,7 @@ from service.index import EVERY
 from service.operations.journey_operations import JourneyOperations, targets
 from service.operations.request import JourneyTarget, OperationRun, RequestedOperation, request_of
 from service.operations.service import OperationService
+from service.operations.uncertain import UNKNOWN, count_uncertain
 from workflows import operation as workflow
 from workflows.campaign import CampaignWorkflow
 from workflows.operation import CLOSE, OPERATE, QUEUE, SURVEY, Chunk, ChunkDone, Closing
@@ -163,7 +165,7 @@ class OperationActivities:
 
         Each comes with the reason why it cannot be asked, if that is known.
         """
-        journeys, which = self._journeys, request.which
+        journeys, which, uncertain = self._journeys, request.which, Counter[str]()
         if request.operation is Operation.RETUNE and which.destination is not None:
             deliveries = await journeys.in_flight(which.destination, limit=request.limit or EVERY)
             # A name stands for one destination of one channel.
@@ -190,6 +192,11 @@ class OperationActivities:
         else:
             async for page in journeys.select_by_page(request.operation, which, everybody=request.everybody):
                 # A journey that is to end at any step must not escape by reaching its next one.
+                if request.operation is Operation.RETRY:
+                    may_have = [item for item in page if item.held_reason == UNKNOWN]
+                    uncertain += Counter((await count_uncertain(self._store, may_have)).model_dump())
+                    request = replace(request, uncertain=dict(uncertain))
+                    page = page if request.unknown else [item for item in page if item.held_reason != UNKNOWN]
                 given = [JourneyTarget(item.id) for item in page] if request.everybody else targets(page)
                 yield request, [(target, None) for target in given]
 

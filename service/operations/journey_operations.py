@@ -23,6 +23,7 @@ from service.journeys.snapshot import check_identifier
 from service.listing import JourneyLists, JourneySummary, first
 from service.operations.migration import forecast
 from service.operations.request import NOT_HELD, RATE, JourneyTarget, OperationRun, operation_named
+from service.operations.uncertain import COUNTED, UNKNOWN, UncertainView, count_uncertain
 
 _Answer = TypeVar("_Answer")
 ANSWER: Final = 8.0  # seconds to wait for a worker's answer. Callers of the HTTP API wait ten seconds.
@@ -44,11 +45,13 @@ class JourneyOperations:
         limit: int = EVERY,
         ask: bool = False,
         everybody: bool = False,
+        unknown: bool = False,
     ) -> list[JourneySummary]:
         """Return the journeys for which an operation makes sense, with `everybody` all running ones.
 
         `pause` finds running journeys that are not paused, `resume` those that are, all others those that are held or
-        in the filter's state; with `ask`, they say why and since when.
+        in the filter's state; with `ask`, they say why and since when. `retry` leaves out messages that may have been
+        delivered, unless `unknown` is true: see `uncertain`.
 
         Raise BadOperation if there is no such operation, or the earlier one is not a pause, or has not ended.
         """
@@ -59,7 +62,15 @@ class JourneyOperations:
             raise BadOperation(text, "which", "operation")
         if everybody or operation in NOT_HELD:
             return await first(limit, self.select_by_page(operation, which, everybody=everybody))
-        return await self.lists.held(which, limit=limit, details=ask)
+        without = None if unknown or operation is not Operation.RETRY else UNKNOWN
+        return await self.lists.held(which, limit=limit, details=ask, without=without)
+
+    async def uncertain(self, which: JourneyFilter) -> UncertainView:
+        """Count the held journeys whose message may have been delivered, at most the newest `COUNTED`."""
+        if which.reason not in (None, UNKNOWN):
+            return UncertainView()
+        wanted = which.model_copy(update={"reason": UNKNOWN})
+        return await count_uncertain(self.store, await self.lists.held(wanted, limit=COUNTED, details=False))
 
     def select_by_page(
         self, operation: Operation, which: JourneyFilter, *, everybody: bool = False

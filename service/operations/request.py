@@ -148,6 +148,8 @@ class RequestedOperation:
     limit: int | None = None  # maximum number of journeys, or None for all that match
     dry_run: bool = False  # true to find the journeys only
     everybody: bool = False  # for `leave`: all running journeys, held or not
+    unknown: bool = False  # for `retry`: also messages that may have been delivered
+    uncertain: Mapping[str, int] | None = None  # their number by the log's last word, once the journeys are found
     more: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """Further arguments of the update; see `service.client.ScenarioClient.operate`."""
 
@@ -167,6 +169,8 @@ class RequestedOperation:
             raise BadOperation("select journeys: by scenario, destination or since", "which")
         if self.everybody and self.operation is not Operation.LEAVE:
             raise BadOperation("'everybody' is for leave: leave it out", "everybody")
+        if self.unknown and self.operation is not Operation.RETRY:
+            raise BadOperation("'unknown' is for retry: leave it out", "unknown")
         if "version" in filters and "scenario" not in filters:
             raise BadOperation("a version needs a scenario: name it", "which", "version")
         for name, value in filters.items():
@@ -206,6 +210,8 @@ class RequestedOperation:
             "limit": self.limit,
             "dry_run": self.dry_run,
             "everybody": self.everybody,
+            "unknown": self.unknown,
+            "uncertain": self.uncertain,
             "more": dict(self.more),
         }
 

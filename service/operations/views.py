@@ -12,6 +12,7 @@ from runtime.store import StoredOperation
 from runtime.store.operations import NOT_ASKED, UNANSWERED
 from scenario.words import Operation
 from service.operations.request import RefusalView
+from service.operations.uncertain import UncertainView
 from service.view import View
 
 OperationState = Literal["surveying", "running", "stopped", "finished", "failed"]
@@ -44,6 +45,11 @@ class OperationView(View):
     """True if it only finds the journeys."""
     everybody: bool = False
     """True if it applies to all running journeys, held or not."""
+    unknown: bool = False
+    """True if it also retries messages that may have been delivered."""
+    uncertain: UncertainView | None = None
+    """For `retry`, once its journeys are found: those whose message may have been delivered. They are left out unless
+    `unknown` is true."""
     state: OperationState
     """The state of the operation. `surveying` is finding its journeys."""
     total: int

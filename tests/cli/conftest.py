@@ -21,9 +21,11 @@ from service.client import EventView
 from service.destinations import RetuneCandidates
 from service.erasures import ErasureView
 from service.errors import NotFound
+from service.index import JourneyFilter
 from service.journeys.service import JourneyService
 from service.journeys.snapshot import JourneySnapshot
 from service.operations.request import JourneyTarget, OperationRun
+from service.operations.uncertain import UncertainView
 from tests.fakes import Ran
 
 Run = Callable[..., Ran]
@@ -117,6 +119,7 @@ class Client:
         self.views = dict[str, JourneySnapshot]()
         self.shown: dict[str, Any] = {"journeys": [], "held": [], "select": [], "in_flight": [], "destinations_now": []}
         self.unseen = 0
+        self.may_have_arrived = UncertainView()
         self.erasures_seen = list[ErasureView]()
         self.answers: Mapping[str, Exception] = {}
         self.slow: Mapping[str, float] = {}
@@ -183,6 +186,10 @@ class Client:
     async def retune_candidates(self, destination: str, **given: Any) -> RetuneCandidates:
         self.asked.append(("retune_candidates", destination, given))
         return RetuneCandidates(self.shown["in_flight"], self.unseen)
+
+    async def uncertain(self, which: JourneyFilter) -> UncertainView:
+        del which
+        return self.may_have_arrived
 
     def batch(self, verb: str, *, rate: float, done: Callable[[JourneyTarget], None], **more: Any) -> OperationRun:
         async def send(target: JourneyTarget) -> None:

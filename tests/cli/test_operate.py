@@ -14,6 +14,7 @@ from runtime.store import Store
 from service.errors import NotAccepted, NotAnswered
 from service.index import EVERY, JourneyFilter
 from service.operations.migration import StepPopulation
+from service.operations.uncertain import UncertainView
 from tests.cli.conftest import Client, Run, Stored
 from tests.cli.samples import FLIGHT, FORECAST, GONE, LATEST, LISTED, STAYS
 from tests.factories import admission_request
@@ -100,6 +101,39 @@ def test_a_retry_may_render_anew_by_another_version(run: Run, client: Client, gi
     assert client.asked[-1] == ("retry", "a/0", "hook", {**WHO, "version": version})
     run("retry", "a/7", "--reason", "x", "--operator", "ann", "--with-version", given)
     assert client.asked[-1] == ("retry", "a/7", {"operator": "ann", "reason": "x", "version": version})
+
+
+@pytest.mark.parametrize(
+    ("given", "more", "end"),
+    [
+        ((), {}, "left out, unless --unknown is given"),
+        (("--unknown",), {"unknown": True}, "what the log has as delivered is not sent again"),
+    ],
+)
+def test_a_retry_of_many_says_how_many_may_have_been_delivered(
+    run: Run, client: Client, given: tuple[str, ...], more: dict[str, bool], end: str
+):
+    client.shown["select"], client.may_have_arrived = HELD, UncertainView(delivered=1_000, failed=2, nothing=3)
+    log = "the log of attempts says delivered for 1,000, failed for 2, nothing for 3"
+    note = f"scenario: 1,005 messages may have been delivered ({log}): {end}\n"
+    ran = run("retry", *MANY, *given)
+    assert ran == Ran(0, "accepted 3\n", note)
+    assert client.asked[0] == (
+        "select",
+        "retry",
+        JourneyFilter(destination="wax"),
+        {"ask": False, "limit": EVERY, **more},
+    )
+    assert run("retry", *MANY, *given, "--dry-run").err.startswith(note)
+    assert "may have been" not in run("skip", *MANY).err
+    client.may_have_arrived = UncertainView()
+    assert run("retry", *MANY, *given).err == ""
+
+
+def test_only_a_retry_of_many_leaves_out_what_may_have_been_delivered(run: Run, client: Client):
+    ran = run("retry", "a/7", "--reason", "x", "--unknown")
+    assert (ran.status, client.asked) == (2, [])
+    assert "--unknown is for many journeys" in ran.err
 
 
 def test_those_that_refuse_are_said_and_counted_and_make_the_status_1(run: Run, client: Client):

@@ -43,6 +43,19 @@ async def test_an_operation_begins_in_the_background(door: Door, server: Search)
     assert (await door.call("GET", "/operations"))["items"] == [begun]
 
 
+async def test_a_retry_may_include_what_may_have_been_delivered(door: Door):
+    begun = await door.call("POST", "/operations", status=202, json={**RETRY, "unknown": True})
+    assert (begun["unknown"], begun["uncertain"]) == (True, None)
+    request = {"which": {}, "unknown": True, "uncertain": {"delivered": 2, "failed": 1, "nothing": 0}}
+    await door.store.complete_survey(begun["id"], request, NOW)
+    told = await door.call("GET", f"/operations/{begun['id']}")
+    assert told["uncertain"] == {"delivered": 2, "failed": 1, "nothing": 0}
+    assert (await door.call("POST", "/operations", status=202, json=RETRY))["unknown"] is False
+    problem = await door.call("POST", "/operations", status=422, json={**RETRY, "operation": "skip", "unknown": True})
+    (mistake,) = problem["errors"]
+    assert (mistake["pointer"], mistake["detail"]) == ("/unknown", "'unknown' is for retry: leave it out")
+
+
 async def test_its_journeys_are_listed_page_by_page(door: Door):
     begun = await door.call("POST", "/operations", status=202, json=RETRY)
     path = f"/operations/{begun['id']}"

@@ -7,7 +7,7 @@ import pytest
 
 from runtime.store import OperationItem, StoredOperation
 from service.held import GROUPS, HeldGroupKey
-from tests.factories import admission_request
+from tests.factories import admission_request, attempt
 from tests.gateway.pages.conftest import SITE, Site
 from tests.search import Search
 
@@ -180,6 +180,32 @@ async def test_all_are_operated_at_a_rate_by_the_note_of_the_key(site: Site, tem
         stored = (await site.store.stored_operations())[0]
         assert (stored.verb, stored.request["rate"], stored.request["limit"]) == (operation, 5.0, None)
         assert stored.operator == f"ops bob (key {key})"
+
+
+async def test_what_may_have_been_delivered_is_retried_only_if_confirmed(site: Site, temporal: Search):
+    unknown = WAX._replace(cause="unknown")
+    temporal.hold(WAX, 2)
+    temporal.hold(unknown, 3)
+    await site.store.record([attempt(workflow_id="winback/3", step="wax")])
+    await site.sign_in()
+    said = "3 may have been delivered: the log of attempts says delivered for 1, failed for 0, nothing for 2."
+    at, form = f"/held/operation?destination={WAX.destination}&operation=", {**FORM, "step": "", "cause": ""}
+    look = await site.get(f"{at}retry")
+    assert said in look.text()
+    assert look.values("#unknown", "value") == ["yes"]
+    for more, expected in (({}, False), ({"unknown": "yes"}, True)):
+        await site.send("/held/operation", {**form, "scenario": "", **more}, page="/held")
+        assert (await site.store.stored_operations())[0].request["unknown"] is expected
+    assert (await site.get(f"{at}skip")).values("#unknown", "value") == []
+    assert (await site.get(f"{at}retry&scenario=winback&step=wax&cause=permanent")).values("#unknown", "value") == []
+    # A group of nothing else needs the confirmation.
+    begun = len(await site.store.stored_operations())
+    alone = {**FORM, "cause": "unknown"}
+    wrong = await site.send("/held/operation", alone, status=422, page="/held")
+    assert wrong.values("[aria-invalid]", "name") == ["unknown"]
+    assert len(await site.store.stored_operations()) == begun
+    await site.send("/held/operation", {**alone, "unknown": "yes"}, page="/held")
+    assert (await site.store.stored_operations())[0].request["unknown"] is True
 
 
 async def test_what_makes_no_sense_begins_nothing(operator: Site):

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -23,8 +23,10 @@ from service.operations import background
 from service.operations.background import OperationActivities, RecordedUpdates
 from service.operations.journey_operations import JourneyOperations
 from service.operations.request import JourneyTarget, OperationRun
+from service.operations.uncertain import UncertainView
+from service.operations.views import OperationView
 from tests.cli.samples import LISTED
-from tests.factories import present, stored_operation
+from tests.factories import attempt, present, stored_operation
 from workflows.operation import Chunk, ChunkDone, Closing
 
 NOW = datetime(2026, 11, 27, 4, 0, tzinfo=UTC)
@@ -37,6 +39,7 @@ class Client:
 
     store: Store
     found: Sequence[Page] = ()
+    known: Mapping[str, Mapping[str, Any]] = field(default_factory=dict[str, Mapping[str, Any]])
     answers: dict[str, Exception] = field(default_factory=dict[str, Exception])
     asked: list[JourneyTarget] = field(default_factory=list[JourneyTarget])
     answering: asyncio.Event = field(default_factory=asyncio.Event)
@@ -46,7 +49,7 @@ class Client:
         for page in self.found:
             if isinstance(page, Exception):
                 raise page
-            yield [LISTED.model_copy(update={"id": name, "step": "hook"}) for name in page]
+            yield [LISTED.model_copy(update={"id": name, "step": "hook", **self.known.get(name, {})}) for name in page]
 
     async def paused_by(self, which: JourneyFilter) -> StoredOperation | None:
         return None if which.operation is None else await self.store.stored_operation(which.operation)
@@ -142,6 +145,31 @@ async def test_a_limit_holds_over_a_survey_that_begins_again(client: Client):
     client.found = [["a/0"], ["a/1", "a/2", "a/3"], AssertionError("no more are looked for")]
     await survey(activities)
     assert await journeys(client) == [(0, "a/0"), (1, "a/1"), (2, "a/2")]
+
+
+@pytest.mark.parametrize(
+    ("verb", "more", "found"),
+    [
+        ("retry", {}, ["a/0", "a/4"]),
+        ("retry", {"unknown": True}, ["a/0", "a/1", "a/2", "a/3", "a/4"]),
+        ("skip", {}, ["a/0", "a/1", "a/2", "a/3", "a/4"]),
+    ],
+)
+async def test_a_retry_leaves_out_what_may_have_been_delivered_and_counts_it(
+    client: Client, verb: str, more: dict[str, Any], found: list[str]
+):
+    activities = await begin(client, verb, **more)
+    client.known = {f"a/{number}": {"held_reason": "unknown"} for number in (1, 2, 3)}
+    await client.store.record([attempt(workflow_id="a/1"), attempt("msg_2", workflow_id="a/3", outcome="failed")])
+    client.found = [["a/0", "a/1", "a/2"], LOST]
+    with pytest.raises(RPCError):
+        await survey(activities)
+    client.found = [["a/0", "a/1", "a/2"], ["a/3", "a/4"]]  # the survey begins again, and counts none twice
+    await survey(activities)
+    assert [name for _, name in await journeys(client)] == found
+    view = OperationView.of(await stored(client), {})
+    counted = UncertainView(delivered=1, failed=1, nothing=1) if verb == "retry" else None
+    assert (view.uncertain, view.unknown) == (counted, bool(more))
 
 
 async def test_a_journey_that_cannot_be_asked_is_refused_as_it_is_found(client: Client):

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from unittest.mock import AsyncMock, Mock
@@ -26,7 +26,8 @@ from service.operations.request import (
     Tally,
     request_of,
 )
-from tests.factories import admission_request, stored_operation
+from service.operations.uncertain import UncertainView
+from tests.factories import admission_request, attempt, stored_operation
 from tests.search import NOW, Search
 
 
@@ -200,6 +201,65 @@ async def test_each_operation_has_journeys_for_which_it_makes_sense(found: Scena
             await use
 
 
+@pytest.fixture
+async def uncertain(store: Store) -> ScenarioClient:
+    """A client of a journey that is held for another cause, and of six that may have been delivered.
+
+    Each has its outcomes of the step's attempts in the log.
+    """
+    temporal = Search()
+    logged = {
+        "a/0": ("failed",),
+        "a/1": ("retry", "delivered", "unknown"),
+        "a/2": ("unknown", "retry"),
+        "a/3": ("unknown", "failed"),
+        "a/4": ("retry", "unknown"),
+        "a/5": (),
+    }
+    for name, outcomes in logged.items():
+        temporal.put(name, noted={"at": NOW.isoformat()})
+        await store.record(
+            [
+                attempt(f"msg_{name}", attempt=number, workflow_id=name, outcome=outcome, started_at=at)
+                for number, outcome in enumerate(outcomes, 1)
+                for at in (NOW + timedelta(minutes=number),)
+            ]
+        )
+    # In the round of a repeat before this one, its message was delivered.
+    temporal.put("a/6")
+    await store.record(
+        [
+            attempt("msg_before", workflow_id="a/6", started_at=NOW),
+            attempt("msg_a/6", workflow_id="a/6", outcome="unknown", started_at=NOW + timedelta(days=1)),
+        ]
+    )
+    for number in range(1, 7):
+        temporal.database.execute("UPDATE journeys SET HeldReason = 'unknown' WHERE WorkflowId = ?", (f"a/{number}",))
+    return ScenarioClient(temporal.client, store)
+
+
+async def test_a_retry_of_many_leaves_out_what_may_have_been_delivered(uncertain: ScenarioClient):
+    async def selected(operation: Operation, **more: Any) -> set[str]:
+        which = JourneyFilter(scenario="a", reason=more.pop("reason", None))
+        return {item.id for item in await uncertain.select(operation, which, **more)}
+
+    every = {f"a/{number}" for number in range(7)}
+    assert await selected(Operation.RETRY) == {"a/0"}
+    assert await selected(Operation.RETRY, limit=1) == {"a/0"}, "others come before it"
+    assert await selected(Operation.RETRY, reason="unknown") == set()
+    assert await selected(Operation.RETRY, unknown=True) == every
+    assert await selected(Operation.RETRY, unknown=True, reason="unknown") == every - {"a/0"}
+    assert await selected(Operation.SKIP) == every
+
+
+async def test_what_may_have_been_delivered_is_counted_by_the_last_word_of_the_log(uncertain: ScenarioClient):
+    counted = UncertainView(delivered=1, failed=2, nothing=3)
+    for which in (JourneyFilter(), JourneyFilter(scenario="a", reason="unknown")):
+        assert await uncertain.uncertain(which) == counted
+    assert (await uncertain.uncertain(JourneyFilter(reason="permanent"))).total == 0
+    assert (await uncertain.uncertain(JourneyFilter(scenario="b"))).total == 0
+
+
 WAX = {"destination": "wax"}
 EXHAUSTED = JourneyFilter(scenario="a", version=3, step="hook", reason="exhausted", since=NOW)
 RETRY = RequestedOperation(
@@ -220,6 +280,7 @@ def stored(request: RequestedOperation, **more: Any) -> StoredOperation:
         RETRY,
         replace(RETRY, which=EXHAUSTED, limit=3),
         replace(RETRY, more={"version": "newest", "now": True}, dry_run=True, rate=0.5),
+        replace(RETRY, unknown=True, uncertain={"delivered": 1, "failed": 0, "nothing": 2}),
         replace(RETRY, operation=Operation.LEAVE, which=JourneyFilter(scenario="a", since=NOW), everybody=True),
         replace(RETRY, operation=Operation.RESUME, which=JourneyFilter(scenario="a", operation="op0")),
         replace(RETRY, operation=Operation.RETUNE, more={"retry": {"deadline": "3d", "maximum_attempts": 0}}),
@@ -246,6 +307,7 @@ def test_what_makes_sense_is_kept_as_it_was_asked_for(request_: RequestedOperati
         ("retry", {"operation": "op0"}, {}, "which", "'operation' is for resume"),
         ("retry", {"state": "retrying"}, {}, "which", "'state' is for skip and leave"),
         ("retry", WAX, {"everybody": True}, "everybody", "'everybody' is for leave: leave it out"),
+        ("skip", WAX, {"unknown": True}, "unknown", "'unknown' is for retry: leave it out"),
         ("retry", WAX, {"more": {"waits": "keep"}}, "waits", "retry has no argument 'waits': it takes version, now"),
         ("retry", WAX, {"more": {"version": 0}}, "version", "'version' must be the number of a version"),
         ("retry", WAX, {"more": {"now": "yes"}}, "now", "'now' must be true or false"),
