@@ -5,7 +5,7 @@ import base64
 import re
 import sqlite3
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,7 @@ async def gateway(client: ScenarioClient) -> AsyncGenerator[httpx.AsyncClient]:
 
 
 def dumped(folder: Path) -> str:
-    with sqlite3.connect(folder / "store.db") as connection:
+    with closing(sqlite3.connect(folder / "store.db")) as connection:
         return "\n".join(connection.iterdump())
 
 

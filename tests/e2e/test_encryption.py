@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,10 +66,8 @@ steps:
 
 
 def copy(folder: Path) -> str:
-    with sqlite3.connect(folder / "store.db") as store, sqlite3.connect(folder / "copy.db") as other:
+    with closing(sqlite3.connect(folder / "store.db")) as store, closing(sqlite3.connect(folder / "copy.db")) as other:
         store.backup(other)
-    store.close()
-    other.close()
     return f"sqlite+aiosqlite:///{folder / 'copy.db'}"
 
 

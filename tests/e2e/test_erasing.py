@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -43,13 +44,12 @@ def entry_of(number: int) -> dict[str, Any]:
 
 def holding(database: Path, *words: str) -> dict[str, int]:
     found: dict[str, int] = {}
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             rows = connection.execute(f'SELECT * FROM "{table}"').fetchall()
             holds = sum(any(word.encode() in _bytes(row) for word in words) for row in rows)
             if holds:
                 found[table] = holds
-    connection.close()
     return found
 
 

@@ -6,7 +6,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from typing import Any, Final, cast
 from unittest.mock import AsyncMock
@@ -78,7 +78,7 @@ def _bytes(value: Any) -> bytes:
 
 
 def in_store(file: Path, words: set[bytes]) -> set[tuple[str, str]]:
-    with sqlite3.connect(file) as store:
+    with closing(sqlite3.connect(file)) as store:
         store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         found: set[tuple[str, str]] = set()
         for (table,) in store.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
@@ -90,7 +90,6 @@ def in_store(file: Path, words: set[bytes]) -> set[tuple[str, str]]:
                     for column, value in zip(columns, row, strict=True)
                     if any(word in _bytes(value) for word in words)
                 }
-    store.close()
     return found
 
 

@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -139,7 +140,8 @@ async def test_only_differences_are_sent(crm: Crm) -> None:
     counts = await crm.counts()
     assert (counts.members, counts.waiting, counts.refused, counts.trouble) == (2, 0, 1, None)
     # What is at rest identifies nobody.
-    stored = sqlite3.connect(crm.path).execute("SELECT member, sent_member FROM audience_memberships").fetchall()
+    with closing(sqlite3.connect(crm.path)) as database:
+        stored = database.execute("SELECT member, sent_member FROM audience_memberships").fetchall()
     assert {text[:3] for row in stored for text in row if text} == {"e1."}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from time import monotonic
@@ -70,7 +71,7 @@ async def test_what_changes_nothing_and_what_has_no_key_is_not_kept(api: Door, t
     for _ in range(2):
         assert (await api.post("/entries", ENTRY)).status_code == 202
     assert len(api.client.asked) == 2
-    with sqlite3.connect(tmp_path / "store.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         assert connection.execute("SELECT count(*) FROM api_answers").fetchone() == (0,)
 
 

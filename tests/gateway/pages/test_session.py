@@ -3,6 +3,7 @@
 import asyncio
 import re
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -125,13 +126,13 @@ async def test_a_session_lasts_twelve_hours_is_deleted_and_cannot_be_made_up(sit
         answer = await site.browser.get("/", headers=[(b"cookie", f"session={value}".encode())])
         assert answer.status_code == status, value
     await begin_session(keys, key, now)
-    with sqlite3.connect(tmp_path / "store.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         assert connection.execute("SELECT count(*) FROM sessions").fetchone() == (2,), "the old one is deleted"
 
 
 async def test_nothing_in_the_store_signs_in(reader: Site, tmp_path: Path):
     cookie = reader.browser.cookies["session"]
-    with sqlite3.connect(tmp_path / "store.db") as connection:
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
         dump = "\n".join(connection.iterdump())
     assert 'INSERT INTO "sessions"' in dump
     assert cookie not in dump
