@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -230,7 +229,7 @@ async def attempt_of(
             # Replaces the earlier mark: this time nothing is uncertain.
             attempt.mark(SETTLED)
         if not attempt.already_delivered:
-            outcome = record(log, attempt, round((time.perf_counter() - attempt.started) * 1000), error)
+            outcome = record(log, attempt, round(attempt.clock.passed * 1000), error)
             if outcome is not None:
                 measure_end(attempt, outcome)
             await _report_to_gate(attempt, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +20,7 @@ from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import DelayReport, Delivery, Sent
 from activities.outcome import Backoff, Judgement, end_after
 from activities.retry import SOON, deadline, jittered, next_try, replacement_pause, time_left
+from activities.server_clock import ServerClock
 from runtime.telemetry.metrics import START_TO_FIRST_SEND, UNSENT, WAIT
 from scenario.errors import Aborted
 from scenario.policies.order import Defer, Hold, Ruling, Skip
@@ -83,10 +83,11 @@ class OpenAttempt:
     excerpt: str = ""  # the beginning of the answer, unless it failed
     against: AddressVerdict | None = None  # the verdict on the address
     row: asyncio.Future[None] | None = None  # done once it is in the log, if somebody waits for that
-    started: float = field(default_factory=time.perf_counter)  # its start on the clock of `time.perf_counter`
+    clock: ServerClock = field(init=False)
 
     def __post_init__(self) -> None:
         info = self.context.info
+        self.clock = ServerClock(info.started_time)
         self.stale, self.away, self.unsent_before = tally(info)
         self.number = self.delivery.tried + max(1, info.attempt - self.away)
 
@@ -97,8 +98,8 @@ class OpenAttempt:
 
     @property
     def now(self) -> datetime:
-        """The time in UTC: the server's, if that is later, for example because it skips time."""
-        return max(datetime.now(UTC), self.context.info.started_time)
+        """The time by the server's clock, in UTC."""
+        return self.clock.now()
 
     @property
     def within(self) -> float:
@@ -120,7 +121,7 @@ class OpenAttempt:
         info, end = self.context.info, deadline(self.context.info, 0.0)
         given = [info.start_to_close_timeout, end and end - info.started_time]
         least = min((one.total_seconds() for one in given if one is not None), default=math.inf)
-        return least - (time.perf_counter() - self.started) - _REPORT
+        return least - self.clock.passed - _REPORT
 
     async def may_leave(self, address: str = "") -> None:
         """Raise ApplicationError if the message is deferred or held, Aborted if it is skipped. Nothing is dialled."""
@@ -210,7 +211,7 @@ class OpenAttempt:
         delay = ruling.until - self.now
         # The deadline starts with the first attempt and includes the time for which later ones are deferred. Shortly
         # before it, a journey would be too slow: Temporal retries then.
-        last_chance = self.number > 1 and time_left(self.context.info, self.delivery.room) <= SOONEST
+        last_chance = self.number > 1 and time_left(self.context.info, self.delivery.room, self.now) <= SOONEST
         if last_chance:
             then = f"it is sent {spell(ruling.until, zone_of(self.delivery.zone))} or later"
             return self.backed_off(Backoff(delay, ruling.reason, then, ruling.code))
@@ -246,7 +247,7 @@ class OpenAttempt:
 
     def _before_deadline(self, delay: timedelta) -> timedelta:
         """Shorten a pause so that the last attempt starts just before the deadline."""
-        last = time_left(self.context.info, self.delivery.room)
+        last = time_left(self.context.info, self.delivery.room, self.now)
         return min(delay, last) if last > timedelta(0) else delay
 
     def report_delay(self, failure: Failure) -> None:
@@ -282,10 +283,10 @@ class OpenAttempt:
         """
         (verdict, sentence, asked), info = judgement, self.context.info
         self.against = verdict.against
-        waited = datetime.now(UTC) - info.scheduled_time + timedelta(seconds=self.delivery.waited)
+        waited = self.now - info.scheduled_time + timedelta(seconds=self.delivery.waited)
         once = self.delivery.on_unknown != "retry"
         end = end_after(verdict, sentence, number=self.number, allowed=self.allowed, waited=waited, once=once)
-        delay = replacement_pause(info, self.number, asked, self.delivery.room) if end is None else None
+        delay = replacement_pause(info, self.number, asked, self.delivery.room, self.now) if end is None else None
         if delay is not None and asked is not None:
             self._measure_wait(delay, "retry_after")
         return self.failure(
@@ -313,7 +314,7 @@ class OpenAttempt:
         """Return the exception to raise; see `Failure`."""
         self.in_flight = self.in_flight and more.get("unknown", False)
         if kind is FailureKind.RETRY:
-            info, now = self.context.info, datetime.now(UTC)
+            info, now = self.context.info, self.now
             due = next_try(info, now, delay, room=self.delivery.room)
             if due is not None:
                 more["next_try_at"] = due.isoformat(timespec="seconds")

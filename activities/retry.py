@@ -58,20 +58,22 @@ def deadline(info: activity.Info, room: float) -> datetime | None:
     return info.scheduled_time + whole - timedelta(seconds=room) if whole else None
 
 
-def time_left(info: activity.Info, room: float) -> timedelta:
-    """Return the time until the last moment at which an attempt should start; see `deadline`."""
+def time_left(info: activity.Info, room: float, now: datetime) -> timedelta:
+    """Return the time from `now` until the last moment at which an attempt should start; see `deadline`."""
     end = deadline(info, room)
-    return timedelta.max if end is None else end - datetime.now(UTC) - LAST
+    return timedelta.max if end is None else end - now - LAST
 
 
-def replacement_pause(info: activity.Info, number: int, asked: int | None, room: float) -> timedelta | None:
+def replacement_pause(
+    info: activity.Info, number: int, asked: int | None, room: float, now: datetime
+) -> timedelta | None:
     """Return the pause to use instead of Temporal's own, or None.
 
     Temporal's is too long after attempts that were turned away, which it counts, and too short if attempts preceded a
     deferral, which it does not count. `number` counts neither. The receiver asked for `asked` seconds.
     """
     planned = pause(info.retry_policy, number)
-    delay = lengthen(asked, planned, time_left(info, room).total_seconds())
+    delay = lengthen(asked, planned, time_left(info, room, now).total_seconds())
     if delay is None and planned != pause(info.retry_policy, info.attempt):
         delay = planned
     return None if delay is None else timedelta(seconds=delay)

@@ -27,6 +27,7 @@ from activities.channel import ChannelActivity
 from activities.content import LoadedVersion
 from activities.dependencies import WorkerServices
 from activities.handover import campaign_root, hand_over, is_started
+from activities.server_clock import ServerClock
 from activities.webhook.server_rates import campaign_rates
 from runtime.encryption.codec import EntryCodec
 from runtime.encryption.keyring import Erased
@@ -85,6 +86,7 @@ class BlastActivities:
     @activity.defn(name=BLAST)
     async def blast_lines(self, chunk: CampaignChunk) -> None:
         """Send the messages of the lines of a chunk that have no outcome yet, and record their outcomes."""
+        clock = ServerClock(activity.info().started_time)
         waits: list[str] = []  # why it waits for its receiver: `service.operations.service` reads it from heartbeats
         async with background_task(_beat(waits), "heartbeats"):
             store = self.services.store
@@ -94,9 +96,9 @@ class BlastActivities:
             opened = await self.services.content.open(campaign.scenario, campaign.version)
             due = datetime.fromisoformat(chunk.due) if chunk.due else None
             items = await store.campaign_chunk(chunk.campaign, due, chunk.first, chunk.last)
-            await _Chunk(self, campaign, opened, lambda: self._rate(chunk, campaign), waits).work(items)
+            await _Chunk(self, campaign, opened, lambda: self._rate(chunk, campaign, clock), waits, clock).work(items)
 
-    async def _rate(self, chunk: CampaignChunk, campaign: StoredCampaign) -> float:
+    async def _rate(self, chunk: CampaignChunk, campaign: StoredCampaign, clock: ServerClock) -> float:
         """Return the rate of a chunk: the campaign's, but at most its share of the destination's."""
         destinations = self.services.destinations
         if not campaign.destination or not destinations.configured:
@@ -104,7 +106,7 @@ class BlastActivities:
         others = await self.services.store.stored_campaigns(is_open=True, limit=LINES)
         others = [one for one in others if one.name != campaign.name]
         this = replace(campaign, rate=chunk.rate / chunk.share, paused_by=None, starts_at=None)
-        rates = campaign_rates([this, *others], destinations.book, datetime.now(UTC))
+        rates = campaign_rates([this, *others], destinations.book, clock.now())
         return rates[campaign.name] * chunk.share
 
 
@@ -124,6 +126,7 @@ class _Chunk:
         opened: LoadedVersion,
         read_rate: Callable[[], Awaitable[float]],
         waits: list[str],
+        clock: ServerClock,
     ) -> None:
         self._blast, self._services = blast, blast.services
         self._campaign, self._opened, self._read_rate, self._waits = campaign, opened, read_rate, waits
@@ -139,6 +142,7 @@ class _Chunk:
         limits = named.limits if named else book.limits
         at_once = min(found.at_once, limits.concurrency) if gear.destination else found.at_once
         self._place = blast.place(gear.destination or gear.channel, at_once)
+        self._now = clock.now
         self._clock = asyncio.get_running_loop()
         self._turn = self._clock.time()
         self._paused_until = 0.0
@@ -154,6 +158,7 @@ class _Chunk:
             scenario=f"{opened.name}@{opened.version}",
             plan=opened.table,
             info=activity.info(),
+            clock=clock,
             sender=found.sender,
             adjust=self._adjust,
             pause=self._pause,
@@ -263,7 +268,7 @@ class _Chunk:
     async def _asked(self, items: Sequence[CampaignItem], ends: list[LineEnd]) -> list[_Asked]:
         """Return the requests for admission. Lines that the scenario refuses are added to `ends`."""
         erased = await self._services.store.erased_among({item.contact_id for item in items})
-        now, asked = datetime.now(UTC), list[_Asked]()
+        now, asked = self._now(), list[_Asked]()
         for item in items:
             journey = item.journey or ""
             if item.contact_id in erased:
@@ -363,14 +368,14 @@ class _Chunk:
         return LineEnd(number, "entered", line.memory.deferral and f"it waits for {line.memory.deferral}")
 
     def _departure(self, line: CampaignLine, outcome: str, reason: str) -> LineDeparture:
-        now = datetime.now(UTC)
+        now = self._now()
         return LineDeparture(line.workflow_id, line.root, outcome, reason or None, now, line.passed())
 
     async def _record(self, ends: Sequence[LineEnd]) -> None:
         """Record outcomes. While the store is unavailable, nothing further is sent."""
         while True:
             try:
-                await self._services.store.end_campaign_lines(self._campaign.name, ends, datetime.now(UTC))
+                await self._services.store.end_campaign_lines(self._campaign.name, ends, self._now())
                 await self._withdraw()
             except StoreUnavailable:
                 if activity.is_worker_shutdown():

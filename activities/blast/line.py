@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Unpack
 
 from temporalio import activity
@@ -21,6 +21,7 @@ from activities.channel import ChannelActivity
 from activities.evaluation import answer
 from activities.failures import SENDING, Failure, FailureKind, failed_by, failure_of, without_retry
 from activities.interface import DelayReport, Delivery
+from activities.server_clock import ServerClock
 from runtime.store import Passage
 from scenario.plan.compile import pick
 from scenario.plan.plan import Plan
@@ -85,6 +86,7 @@ class Course:
     scenario: str  # name and version
     plan: Plan
     info: activity.Info  # of the chunk's activity
+    clock: ServerClock
     sender: ChannelActivity[Any]
     adjust: Callable[[Send], Send]  # returns a step with the settings of its destination
     pause: Callable[[float, str], None]  # reports for how many seconds the receiver takes no messages, and why
@@ -203,7 +205,7 @@ class CampaignLine:
         return _INPUTS
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return self.course.clock.now()
 
     def data(self) -> dict[str, Any]:
         return {**self.values, "responses": self.responses}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -203,7 +203,7 @@ class EmailChannel(ChannelAdapter[RenderedMail, "Mailer"]):
 
 
 def _failure(attempt: OpenAttempt, error: MailError, hidden: tuple[str, ...]) -> ApplicationError:
-    waited = datetime.now(UTC) - attempt.context.info.scheduled_time
+    waited = attempt.now - attempt.context.info.scheduled_time
     if isinstance(error, MailServerPaused) and waited <= SHORT:
         return attempt.backed_off(Backoff(timedelta(seconds=error.seconds), error.why, error.then, error.word))
     judgement = Judgement(error.verdict, str(error))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 
@@ -185,7 +184,7 @@ def judge(
         response.headers,
         response.body,
         named=step.to is not None,
-        now=datetime.now(UTC),
+        now=attempt.now,
     )
     excerpt = redaction.excerpt(response.body, hidden)
     if not judgement.verdict.delivered:

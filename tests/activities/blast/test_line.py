@@ -15,6 +15,7 @@ from activities.channel import ChannelActivity
 from activities.channel_registry import WEBHOOK, Channel
 from activities.failures import Failure, FailureKind
 from activities.interface import Delivery, Sent
+from activities.server_clock import ServerClock
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
 from tests.scenarios import scenario_of
@@ -50,7 +51,12 @@ def failure(kind: FailureKind, **more: Any) -> Failure:
 
 
 def line(
-    sender: Answers, pauses: list[tuple[float, str]] | None = None, *, vip: bool = True, **hook: Any
+    sender: Answers,
+    pauses: list[tuple[float, str]] | None = None,
+    *,
+    vip: bool = True,
+    started: datetime | None = None,
+    **hook: Any,
 ) -> CampaignLine:
     steps = [{**STEPS[0], "then": [{**STEPS[0]["then"][0], **hook}]}]
     scenario = scenario_of(json.dumps({"scenario": "sale", "trigger": "segment", "steps": steps}))
@@ -58,6 +64,7 @@ def line(
         scenario="sale@3",
         plan=compile_plan(scenario),
         info=ActivityEnvironment.default_info(),
+        clock=ServerClock(started or datetime.now(UTC)),
         sender=cast("ChannelActivity[Any]", sender),
         adjust=lambda row: row,
         pause=lambda seconds, why: None if pauses is None else pauses.append((seconds, why)),
@@ -150,3 +157,10 @@ async def test_a_message_waits_a_moment_for_its_turn() -> None:
     other = line(Answers(turned, pause=30.0), pauses)
     await other.run()
     assert (other.ended, pauses) == (None, [(30.0, turned.reason)])
+
+
+async def test_a_line_goes_by_the_time_of_the_server():
+    started = datetime(2100, 3, 2, 12, 0, tzinfo=UTC)
+    sender = Answers(DELIVERED)
+    await line(sender, started=started).run()
+    assert timedelta(0) <= sender.sent[0][1].info.started_time - started < timedelta(seconds=1)

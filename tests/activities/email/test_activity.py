@@ -151,8 +151,9 @@ class TestALoginThatIsRefused:
     @pytest.fixture
     def waited(self, environment: ActivityEnvironment) -> Any:
         def wait(minutes: int) -> None:
-            scheduled = datetime.now(UTC) - timedelta(minutes=minutes)
-            environment.info = replace(environment.info, scheduled_time=scheduled)
+            now = datetime.now(UTC)
+            scheduled = now - timedelta(minutes=minutes)
+            environment.info = replace(environment.info, scheduled_time=scheduled, started_time=now)
 
         wait(0)
         return wait
