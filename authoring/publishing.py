@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -19,7 +19,7 @@ from scenario.model.scenario import digest, document, load
 from scenario.plan.compile import compile_plan
 from scenario.plan.migration import VersionDifference, difference
 from scenario.plan.plan import dump_plan
-from scenario.policies.hours import QuietHours
+from scenario.policies.policies import Policies
 from scenario.source.findings import Finding
 from scenario.source.yaml import MAX_BYTES
 
@@ -114,7 +114,7 @@ class Publication:
 
 
 def check_file(
-    file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
+    file: ScenarioFile | Path, destinations: KnownDestinations | None = None, policies: Policies | None = None
 ) -> CheckedScenario:
     """Check a scenario file with the texts that it refers to. Raise BadInput if it cannot be read.
 
@@ -123,9 +123,7 @@ def check_file(
     """
     file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
     now = datetime.now(UTC)
-    return check(
-        file.content, read=file.read, file=file.name, destinations=destinations, quiet_hours=quiet_hours, now=now
-    )
+    return check(file.content, read=file.read, file=file.name, destinations=destinations, policies=policies, now=now)
 
 
 async def publish(

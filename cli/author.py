@@ -63,7 +63,7 @@ def check(
     from authoring.cases.file import DefaultFiles, read
     from authoring.publishing import CASES, check_file
 
-    known, quiet = known_in(destinations), policies_in(policies).quiet_hours
+    known, rules = known_in(destinations), policies_in(policies)
     findings: list[Finding] = []
     unread: list[BadInput] = []
     for path in files:
@@ -71,7 +71,7 @@ def check(
             if path.name.endswith(CASES):
                 findings += read(path, DefaultFiles(destinations, policies))[1]
             else:
-                findings += check_file(path, known, quiet).findings
+                findings += check_file(path, known, rules).findings
         except BadInput as error:
             unread.append(error)
     if form == "json":
@@ -134,11 +134,11 @@ def publish(
     files = [path for path in files if not path.name.endswith(CASES)]
     if not files:
         raise BadInput("these files hold no scenario: 'scenario test' runs cases, which are not published")
-    known, quiet = known_in(destinations), policies_in(policies).quiet_hours
+    known, rules = known_in(destinations), policies_in(policies)
     scenarios: dict[Path, Scenario] = {}
     findings: list[Finding] = []
     for path in files:
-        checked = check_file(path, known, quiet)
+        checked = check_file(path, known, rules)
         findings += checked.findings
         if checked.scenario is not None:
             scenarios[path] = checked.scenario

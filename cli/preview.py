@@ -108,7 +108,7 @@ def draft_of(file: Path, book: Destinations | None, form: Format, policies: Poli
     """Read and check the scenario. If it has errors, it can be neither previewed nor sent."""
     from authoring.preview.draft import draft
 
-    made, findings = draft(file, book and book.listing, policies.quiet_hours if policies else ())
+    made, findings = draft(file, book and book.listing, policies)
     for finding in findings:
         note(str(finding))
     if made is None:

@@ -276,7 +276,7 @@ def _refused(said: str, *at: str | int, meant: str | None = None, forbidden: boo
 
 def _check(request: Mapping[str, Any], _setup: Setup, book: Destinations | None, policies: Policies) -> dict[str, Any]:
     """Return ``{"findings", "document"}``; the document is null if a finding is an error."""
-    checked = check_file(_sent(request), book and book.listing, policies.quiet_hours)
+    checked = check_file(_sent(request), book and book.listing, policies)
     made = checked.scenario and document(checked.scenario)
     return {"findings": _plain(checked.findings), "document": made}
 
@@ -313,7 +313,7 @@ def draft_of(
     """
     if "document" in request:
         return drafts.published(request["version"], request["document"], request["plan"]), ()
-    made, findings = drafts.draft(_sent(request), book and book.listing, policies.quiet_hours)
+    made, findings = drafts.draft(_sent(request), book and book.listing, policies)
     if made is not None:
         Caller(id="", name="", scopes=(), scenarios=request.get("scenarios")).check(made.scenario.scenario)
     return made, findings

@@ -109,7 +109,7 @@ def parsed(
         book = None if destinations is None else read_destinations(destinations)
         rules = _named(path, file.policies, beside.policies, "policies")
         policies = Policies() if rules is None else read_policies(rules)
-        made, findings = draft(path.parent / named, book and book.listing, policies.quiet_hours)
+        made, findings = draft(path.parent / named, book and book.listing, policies)
     except BadInput as error:
         report.add(("scenario",), "missing-file", str(error), key=True)
         return None, report.findings

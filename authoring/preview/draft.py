@@ -19,7 +19,7 @@ from scenario.http.destinations import KnownDestinations
 from scenario.model.scenario import Scenario, document, load
 from scenario.plan.compile import compile_plan, named_steps
 from scenario.plan.plan import Plan, dump_plan, load_plan
-from scenario.policies.hours import QuietHours
+from scenario.policies.policies import Policies
 from scenario.source.findings import Finding, listed, near
 from scenario.steps.base import BaseStep as Step
 
@@ -47,14 +47,14 @@ class Draft:
 
 
 def draft(
-    file: ScenarioFile | Path, destinations: KnownDestinations | None = None, quiet_hours: Sequence[QuietHours] = ()
+    file: ScenarioFile | Path, destinations: KnownDestinations | None = None, policies: Policies | None = None
 ) -> tuple[Draft | None, tuple[Finding, ...]]:
     """Check and compile a scenario file. Return the draft, or None if it has a mistake, and the check's findings.
 
     Raise BadInput if the file cannot be read.
     """
     file = file if isinstance(file, ScenarioFile) else ScenarioFile.at(file)
-    checked = check_file(file, destinations, quiet_hours)
+    checked = check_file(file, destinations, policies)
     if checked.scenario is None:
         return None, checked.findings
     # By way of the stored form, in case that changes anything.

@@ -6,7 +6,7 @@ References to files are replaced by their texts first: ``html: {file: mails/than
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -25,7 +25,7 @@ from scenario.http.destinations import KnownDestinations
 from scenario.model.scenario import Scenario, outline
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
-from scenario.policies.hours import QuietHours
+from scenario.policies.policies import Policies
 from scenario.source.findings import Finding, clip
 from scenario.source.report import Report
 from scenario.source.source import Source
@@ -47,7 +47,7 @@ def check(
     file: str = "scenario.yaml",
     destinations: KnownDestinations | None = None,
     now: datetime | None = None,
-    quiet_hours: Sequence[QuietHours] = (),
+    policies: Policies | None = None,
 ) -> CheckedScenario:
     """Check a scenario file.
 
@@ -58,6 +58,7 @@ def check(
         file: The file's name in findings.
         destinations: Known destinations. If None, any name is accepted, and secrets may go anywhere.
         now: The time, with a zone, for warnings about past dates. None turns these off.
+        policies: The rules for all scenarios, if they are known.
     """
     source = Source(text, file)
     report = Report(source)
@@ -71,7 +72,7 @@ def check(
         return CheckedScenario(report.findings, None)
     known = ways(data)
     check_rules(data, known, report, now)
-    check_hours(data, destinations, report, quiet_hours)
+    check_hours(data, destinations, report, policies or Policies())
     if destinations is not None:
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)

@@ -14,7 +14,20 @@ from scenario.check.webhooks import check_delivery
 from scenario.errors import EntryError
 from scenario.http.destinations import KnownDestinations
 from scenario.model.scenario import WrittenStep, outline
-from scenario.policies.hours import MIDNIGHT, MONDAY, Hours, QuietHours, Window, flaws, opened_at_midnight, openings
+from scenario.policies.caps import CALENDAR, Cap
+from scenario.policies.hours import (
+    EVERY_DAY,
+    MIDNIGHT,
+    MONDAY,
+    Hours,
+    QuietHours,
+    Window,
+    flaws,
+    is_open_at_midnight,
+    opened_at_midnight,
+    openings,
+)
+from scenario.policies.policies import Policies
 from scenario.source.findings import clip, listed, near
 from scenario.source.report import Report
 from scenario.steps.base import Awaited
@@ -215,9 +228,9 @@ _KEEP: Final = f"add 'window: {_WINDOW}' to the step, or 'quiet_hours' to the sc
 
 
 def check_hours(
-    data: Mapping[str, Any], destinations: KnownDestinations | None, report: Report, around: Sequence[QuietHours]
+    data: Mapping[str, Any], destinations: KnownDestinations | None, report: Report, policies: Policies
 ) -> None:
-    """Report mistakes in the times at which a scenario sends. `around` has the quiet hours of all scenarios."""
+    """Report mistakes in the times at which a scenario sends."""
     place = ("quiet_hours",)
     sending = [step for step in outline(data) if step.model.sends]
     quiet = _read(QuietHours, data, place, report)
@@ -227,7 +240,11 @@ def check_hours(
     if quiet is not None and data.get("purpose") == TRANSACTIONAL:
         message = "these quiet hours hold for nothing: a transactional scenario sends at any hour"
         report.add(place, "redundant", message, key=True, severity="warning")
-    kept = [hours for hours in (*around, quiet) if hours is not None and openings(hours)] if is_marketing else []
+    kept = (
+        [hours for hours in (*policies.quiet_hours, quiet) if hours is not None and openings(hours)]
+        if is_marketing
+        else []
+    )
     for step in sending:
         path = (*step.path, "window")
         window = _read(Window, step.keys, path, report)
@@ -235,6 +252,8 @@ def check_hours(
             report.add(path, "never-open", "this step never sends: its window lies within the quiet hours", key=True)
         if step.model.rings:
             _midnight(step, kept, quiet, window, report)
+            if is_marketing:
+                _capped(step, [*_holding(kept, step.keys), *((window,) if window else ())], policies.caps, report)
     if is_marketing and (quiet is not None or "quiet_hours" not in data):
         _nights(data.get("steps"), ("steps",), None, kept, report)
 
@@ -251,6 +270,21 @@ def _midnight(
         path = (*(step.path if found is window else ()), "window" if found is window else "quiet_hours", "days_off")
     message = MIDNIGHT.format(wanted=_WINDOW if found is window else _QUIET)
     report.add(path, "at-night", message, key=True, severity="warning")
+
+
+def _capped(step: WrittenStep, hours: Sequence[Hours], caps: Sequence[Cap], report: Report) -> None:
+    """Report a text message that waits for a place under a cap which opens at midnight."""
+    if not mapping_at(step.keys, "capped"):  # skip and hold are words
+        return
+    channel, to = kind_of(step.keys) or "", str(step.keys.get("to"))
+    for cap in caps:
+        begins = (0,) if cap.per == "week" else EVERY_DAY
+        if cap.per in CALENDAR and cap.applies_to(channel, to) and is_open_at_midnight(hours, begins):
+            message = (
+                f"this can be sent at 00:00 on the contact's clock, when the cap '{cap.name}' has a place: {_KEEP}"
+            )
+            report.add((*step.path, "capped"), "at-night", message, key=True, severity="warning")
+            return
 
 
 def _read(model: type[_H], around: Mapping[str, Any], path: Path, report: Report) -> _H | None:

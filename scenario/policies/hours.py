@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from functools import cached_property, lru_cache
@@ -108,6 +108,8 @@ _DAY: Final = timedelta(days=1)
 _DAY_MINUTES: Final = 24 * 60
 MONDAY: Final = datetime(2024, 1, 1, tzinfo=UTC)
 """The start of a week that represents all others."""
+EVERY_DAY: Final = range(7)
+"""The days of a week, counted from Monday."""
 MIDNIGHT: Final = (
     "messages kept back on a day off leave at 00:00 in the contact's zone, also text messages: "
     "add 'from' and 'to', such as {wanted}"
@@ -351,11 +353,15 @@ def opened_at_midnight(rules: Sequence[Hours]) -> Hours | None:
     """
     for rule in rules:
         for day in [day for day in rule.days_off or () if not unknown_day(day)]:
-            ends = [WEEKDAYS.index(day)] if day in WEEKDAYS else range(len(WEEKDAYS))
-            midnights = [MONDAY + timedelta(days=end + 1) for end in ends]
-            if not all(any(other.weekly.closed(midnight) for other in rules) for midnight in midnights):
+            if is_open_at_midnight(rules, [WEEKDAYS.index(day) + 1] if day in WEEKDAYS else EVERY_DAY):
                 return rule
     return None
+
+
+def is_open_at_midnight(rules: Sequence[Hours], days: Iterable[int] = EVERY_DAY) -> bool:
+    """Return True if all rules allow sending when one of the days begins, counted from a Monday."""
+    midnights = [MONDAY + timedelta(days=day) for day in days]
+    return not all(any(rule.weekly.closed(midnight) for rule in rules) for midnight in midnights)
 
 
 def flaws(hours: Hours) -> Iterator[Flaw]:

@@ -7,7 +7,7 @@ import pytest
 
 from scenario.check.check import check
 from scenario.http.destinations import KnownDestination, KnownDestinations
-from scenario.policies.hours import QuietHours
+from scenario.policies.policies import Policies, examine
 
 SMS = "steps: [{sms: a, text: t}]"
 NIGHT = "quiet_hours: {from: 21:00, to: 08:00}"
@@ -163,11 +163,11 @@ def test_quiet_hours_that_cover_the_time_are_enough(around: str, expected: dict[
 
 
 def test_quiet_hours_of_all_scenarios_are_counted_in():
-    everywhere = [QuietHours.model_validate({"from": "21:00", "to": "08:00", "channels": ["sms"]})]
+    everywhere = Policies.model_validate({"quiet_hours": {"from": "21:00", "to": "08:00", "channels": ["sms"]}})
     text = "scenario: a\ntrigger: reward\n{}steps: [{{wait: {{until: 23:00}}}}, {{sms: a, text: t}}, {{sms: b, text: t, window: {{from: 22:00}}}}]\n"
     assert [one.code for one in check(text.format("")).findings] == ["at-night"]
-    assert [one.code for one in check(text.format(""), quiet_hours=everywhere).findings] == ["never-open"]
-    assert check(text.format("purpose: transactional\n"), quiet_hours=everywhere).findings == ()
+    assert [one.code for one in check(text.format(""), policies=everywhere).findings] == ["never-open"]
+    assert check(text.format("purpose: transactional\n"), policies=everywhere).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -185,5 +185,38 @@ def test_openings_at_midnight_are_told_where_all_quiet_hours_leave_them(
     own: str, everywhere: dict[str, Any], places: list[str]
 ):
     text = f"scenario: a\ntrigger: reward\n{own or 'description: b'}\n{SMS}\n"
-    found = check(text, quiet_hours=[QuietHours.model_validate(everywhere)]).findings
+    found = check(text, policies=Policies.model_validate({"quiet_hours": everywhere})).findings
     assert [(f"{one.line}:{one.column}", one.code) for one in found] == [(place, "at-night") for place in places]
+
+
+@pytest.mark.parametrize(
+    ("own", "capped", "policies", "is_told"),
+    [
+        ("", "{wait: 2d}", "caps: [{name: b, channels: [email, sms], at_most: 1, per: day}]", True),
+        ("", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: week}]", True),
+        ("", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: month}]", True),
+        # A duration ends at the time of day of an earlier message.
+        ("", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: 24h}]", False),
+        ("", "{wait: 2d}", "caps: [{name: b, channels: [email], at_most: 1, per: day}]", False),
+        ("", "skip", "caps: [{name: b, at_most: 1, per: day}]", False),
+        ("", "hold", "caps: [{name: b, at_most: 1, per: day}]", False),
+        ("purpose: transactional", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: day}]", False),
+        # Hours that cover all midnights at which the cap may open.
+        (NIGHT, "{wait: 2d}", "caps: [{name: b, at_most: 1, per: day}]", False),
+        ("", "{wait: 2d}", "quiet_hours: {from: '21:00', to: '08:00'}\ncaps: [{name: b, at_most: 1, per: day}]", False),
+        ("", "{wait: 2d}, window: {from: '09:00', to: '20:00'}", "caps: [{name: b, at_most: 1, per: day}]", False),
+        ("quiet_hours: {from: '21:00', to: '08:00', on: [sun]}", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: week}]", False),
+        ("quiet_hours: {from: '21:00', to: '08:00', on: [sun]}", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: day}]", True),
+        ("quiet_hours: {from: '21:00', to: '08:00', on: [sun]}", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: month}]", True),
+        ("quiet_hours: {from: '21:00', to: '08:00', channels: [email]}", "{wait: 2d}", "caps: [{name: b, at_most: 1, per: day}]", True),
+    ],
+)  # fmt: skip
+def test_a_text_message_that_waits_for_a_cap_until_midnight_is_told(
+    own: str, capped: str, policies: str, is_told: bool
+):
+    rules = examine(policies, "policies.yaml")
+    text = f"scenario: a\ntrigger: reward\n{own or 'description: b'}\nsteps: [{{sms: a, text: t, capped: {capped}}}]\n"
+    found = check(text, policies=rules.policies).findings
+    message = f"4:27: warning at-night: this can be sent at 00:00 on the contact's clock, when the cap 'b' has a place: {HINT}"
+    assert rules.findings == ()
+    assert [str(one).removeprefix("scenario.yaml:") for one in found] == [message] * is_told
