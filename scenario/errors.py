@@ -35,6 +35,16 @@ class DateError(EntryError):
         super().__init__(f"{problem}: write it as 2026-03-29 or 29.03.2026")
 
 
+class NumberError(ScenarioError):
+    """A text that may be several numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the separator in a number such as 1.234 may be of thousands or of decimals: name the language in which "
+            "it is written, as in number: 'de'"
+        )
+
+
 class TemplateError(ScenarioError):
     """A template that cannot be parsed or rendered.
 

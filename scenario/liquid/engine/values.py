@@ -22,9 +22,10 @@ from liquid.exceptions import LiquidTypeError
 from liquid.undefined import Undefined
 
 from scenario.dates import parse_date
-from scenario.errors import DateError
+from scenario.errors import DateError, NumberError
 from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.limits import MAX_DEPTH, BoundReached, check_range
+from scenario.numbers import parse_number
 from scenario.type_guards import is_mapping, is_sequence
 
 Number = int | float | Decimal
@@ -233,13 +234,15 @@ def _as_json_value(value: object) -> object:
 def precedes(left: object, right: object, *, or_equal: bool) -> bool | None:
     """Return True if one value is less than another, or None if they have no order, such as a text and a number.
 
-    Two times are compared as instants, independent of their UTC offsets.
+    Two times are compared as instants, independent of their UTC offsets, and two texts that are numbers as numbers.
     """
     left, right = _as_json_value(left), _as_json_value(right)
     if isinstance(left, str) and isinstance(right, str):
         left, right = _spell_dates(left, right)
         if _are_times(left, right):
             left, right = _parse_times(left, right)
+        elif (numbers := _parse_numbers(left, right)) is not None:
+            left, right = numbers
         return left <= right if or_equal else left < right  # pyright: ignore[reportOperatorIssue, reportUnknownVariableType]
     if isinstance(left, int | float | Decimal) and isinstance(right, int | float | Decimal):
         if not _is_number(left) or not _is_number(right):
@@ -276,6 +279,19 @@ def _spell_date(text: str) -> str | None:
         return None
     is_day = at.tzinfo is None and at.time() == dt.time() and ":" not in text
     return at.date().isoformat() if is_day else at.isoformat()
+
+
+def _parse_numbers(left: str, right: str) -> tuple[int | Decimal, int | Decimal] | None:
+    """Return two texts as numbers, or None if one is no number.
+
+    Raises:
+        LiquidTypeError: One is a number with several meanings.
+    """
+    try:
+        first, second = parse_number(left), parse_number(right)
+    except NumberError as error:
+        raise LiquidTypeError(str(error), token=None) from None
+    return None if first is None or second is None else (first, second)
 
 
 def _are_times(left: str, right: str) -> bool:

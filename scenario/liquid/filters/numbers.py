@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import decimal
 import math
-import re
 from collections.abc import Callable, Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from functools import lru_cache
 from typing import Final
 
 from babel import Locale, UnknownLocaleError
-from babel.numbers import format_currency, get_currency_precision, is_currency
+from babel.numbers import format_currency, get_currency_precision, get_decimal_symbol, is_currency
 from liquid.filter import sequence_filter
 from liquid.undefined import is_undefined
 
+from scenario.errors import NumberError
 from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import MOST_DIGITS
 from scenario.liquid.engine.values import Number, describe_type, to_exact_decimal, to_text
+from scenario.numbers import DecimalPoint, parse_number
 from scenario.type_guards import is_mapping
 
 ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
@@ -26,37 +27,14 @@ ARITHMETIC: Final = decimal.Context(prec=50, Emax=9999, Emin=-9999)
 _AS_A_DOUBLE: Final = decimal.Context(prec=15)
 """The digits that every double can represent."""
 
-_NUMERAL: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?")
-_GROUPED: Final = re.compile(r"[+-]?\d{1,3}(?:[ \u00a0\u202f]\d{3})+(?:[.,]\d+)?")
-_GERMAN: Final = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+,\d+")
-_ENGLISH: Final = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+\.\d+")
-_COMMA: Final = re.compile(r"[+-]?\d+,(?:\d{1,2}|\d{4,})")
-_LONGEST_NUMERAL: Final = 60
 _MOST_PLACES: Final = 12
 
 
-def parse_number(text: str) -> int | Decimal | None:
-    """Return the number in a text, or None.
-
-    Accepts ``12``, ``-3.50``, ``1e3``, the French ``1 234,50``, the German ``1.234,50`` and the English ``1,234.50``. A
-    comma before exactly three digits is ambiguous, so the text is not a number.
-    """
-    text = text.strip()
-    if len(text) > _LONGEST_NUMERAL:
-        return None
-    if _GROUPED.fullmatch(text):
-        text = re.sub(r"[ \u00a0\u202f]", "", text).replace(",", ".")
-    elif _ENGLISH.fullmatch(text):
-        text = text.replace(",", "")
-    elif _GERMAN.fullmatch(text):
-        text = text.replace(".", "").replace(",", ".")
-    elif _COMMA.fullmatch(text):
-        text = text.replace(",", ".")
-    if not _NUMERAL.fullmatch(text):
-        return None
-    if text.lstrip("+-").isdigit():
-        return int(text)
-    return Decimal(text)
+def _read(text: str, point: DecimalPoint | None = None) -> int | Decimal | None:
+    try:
+        return parse_number(text, point)
+    except NumberError as error:
+        raise FilterValueError(str(error)) from None
 
 
 def _to_operand(value: object) -> Number:
@@ -65,10 +43,8 @@ def _to_operand(value: object) -> Number:
         return 0
     if isinstance(value, int | float | Decimal):
         return value
-    if isinstance(value, str) and len(value) <= _LONGEST_NUMERAL and _NUMERAL.fullmatch(value.strip()):
-        text = value.strip()
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
-    return 0
+    found = _read(value) if isinstance(value, str) else None
+    return float(found) if isinstance(found, Decimal) else found or 0
 
 
 def _calculate(
@@ -184,7 +160,7 @@ def sum_(items: Iterable[object], key: object = None) -> Number:
     return made
 
 
-def to_number(name: str, value: object) -> Number | None:
+def to_number(name: str, value: object, point: DecimalPoint | None = None) -> Number | None:
     """Return a value, or the number in a text; None for nil and blank texts. Messages have the filter's name."""
     if value is None or is_undefined(value):
         return None
@@ -193,15 +169,26 @@ def to_number(name: str, value: object) -> Number | None:
     if isinstance(value, str):
         if not value.strip():
             return None
-        if (found := parse_number(value)) is not None:
+        if (found := _read(value, point)) is not None:
             return found
         raise FilterValueError(f"'{name}' needs a text that is a number, such as '12.50'")
     raise FilterValueError(f"'{name}' cannot make a number of {describe_type(value)}")
 
 
-def number(value: object) -> Number | None:
-    """Return the number in a text, so that JSON writes it without quotes and it can be compared."""
-    return to_number("number", value)
+def number(value: object, language: object = None) -> Number | None:
+    """Return the number in a text, so that JSON writes it without quotes and it can be compared.
+
+    Args:
+        value: The text.
+        language: The language in which it is written, such as ``de``. Without it, a text with several meanings is an
+            error.
+    """
+    if language is None or is_undefined(language):
+        return to_number("number", value)
+    locale = _parse_locale(to_text(language).strip()[:_LONGEST_NAME])
+    if locale is None:
+        raise FilterValueError("'number' takes the language in which a number is written, such as 'de'")
+    return to_number("number", value, "," if get_decimal_symbol(locale) == "," else ".")
 
 
 def number_with_delimiter(value: object, delimiter: object = ",", separator: object = ".") -> str:
@@ -216,22 +203,23 @@ def number_with_delimiter(value: object, delimiter: object = ",", separator: obj
 
 
 _LONGEST_NAME: Final = 64
+_ENGLISH: Final = Locale("en")
 
 
 def find_locale(name: str) -> Locale:
     """Return a locale by its name in a contact's data: ``fr``, ``fr_FR``; else that of the language, or English."""
-    return _parse_locale(name.strip()[:_LONGEST_NAME])
+    return _parse_locale(name.strip()[:_LONGEST_NAME]) or _ENGLISH
 
 
 @lru_cache(maxsize=256)
-def _parse_locale(name: str) -> Locale:
+def _parse_locale(name: str) -> Locale | None:
     wanted = name.replace("-", "_")
     for candidate in (wanted, wanted.partition("_")[0].lower()):
         try:
             return Locale.parse(candidate)
         except (ValueError, UnknownLocaleError, TypeError):
             continue
-    return Locale("en")
+    return None
 
 
 def money(value: object, currency: object, language: object = "en") -> str:

@@ -10,10 +10,10 @@ from liquid.builtin.expressions.primitive import Blank, Empty, FalseLiteral, Flo
 from liquid.expression import Expression
 
 from scenario.liquid.engine.logic import COMPARISONS
-from scenario.liquid.filters.numbers import parse_number
 from scenario.liquid.lint.findings import LintedText, Severity
 from scenario.liquid.lint.scope import describe_shape
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+from scenario.numbers import parse_number
 
 _NOTHING: Final = (Nil, Blank, Empty)
 _LITERALS: Final = (StringLiteral, IntegerLiteral, FloatLiteral)
@@ -97,7 +97,7 @@ class ComparisonLinter:
                 continue
             if is_equality and (flag := _FLAGS.get(other.value.lower())) is not None:
                 typed = f"if its data_type is boolean, '{side}' is never the text {other}: write {side} == {flag}"
-            elif not is_equality and parse_number(other.value) is not None:
+            elif not is_equality and parse_number(other.value, ".") is not None:
                 typed = f"if its data_type is numeric, '{side}' cannot be compared with text: write {other.value}"
             else:
                 continue
@@ -158,7 +158,7 @@ def _suggest(comparison: Expression, first: Tree, second: Tree) -> str:
             case Value("date") if _type_name(beside) == "number":
                 return ": a date is text, such as '2026-12-24'"
             case Value("number") if isinstance(other, StringLiteral):
-                number = parse_number(other.value)
+                number = parse_number(other.value, ".")
                 return f": write {number} without quotes" if number is not None else ""
             case Value("text") if _type_name(beside) == "number" and not isinstance(side, StringLiteral):
                 if is_equality and isinstance(other, IntegerLiteral | FloatLiteral):

@@ -81,6 +81,7 @@ _SAMPLES: Final[Mapping[str, tuple[object, tuple[object, ...]]]] = {
     "phone_e164": ("+33612345678", (None,)),
     "divided_by": (1, (1,)),
     "modulo": (1, (1,)),
+    "number": ("1", ("en",)),
     "subtract": ("2026-03-29", ("1d",)),
 }
 """By filter, a valid value and valid replacements for arguments that are not constants."""

@@ -79,6 +79,8 @@ def test_every_filter_is_documented() -> None:
         ("{{ '' | number }}{{ nothing | number }}{{ ' ' | number }}", ""),
         ("{{ '-3' | number }} {{ '1e3' | number }} {{ '12,5' | number }} {{ '1\u202f234' | number }}", "-3 1000 12.5 1234"),
         ("{{ '1.234,50' | number }} {{ '-1,234,567.8' | number }}", "1234.50 -1234567.8"),
+        ("{{ '1.234' | number: 'de' }} {{ '1.234' | number: 'en' | times: 1 }} {{ '1,234' | number: 'fr' }}", "1234 1.234 1.234"),
+        ("{{ '12,50' | times: 2 }} {{ '1 234' | plus: 1 }} {{ 'abc' | plus: 1 }}", "25.0 1235 1"),
         ("{{ -1234 | number_with_delimiter }} {{ '1234.50' | number_with_delimiter }}", "-1,234 1,234.50"),
         ("{{ nothing | number_with_delimiter }}{{ 12 | number_with_delimiter }}", "12"),
         # Money
@@ -223,7 +225,8 @@ def test_no_filter_writes_a_value_as_python_does(name: str) -> None:
     [
         ("{{ 'abc' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 12)"),
         ("{{ '1.23,50' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 16)"),
-        ("{{ '1,234' | number }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 14)"),
+        ("{{ '12.50' | number: 'de' }}", "'number' needs a text that is a number, such as '12.50' (line 1, column 14)"),
+        ("{{ '12.50' | number: 'xx' }}", "'number' takes the language in which a number is written, such as 'de' (line 1, column 14)"),
         ("{{ tags | number }}", "'number' cannot make a number of a list (line 1, column 11)"),
         ("{{ 1 | divided_by: 0 }}", "'divided_by' cannot divide by zero (line 1, column 8)"),
         ("{{ 1 | modulo: nothing }}", "'modulo' cannot divide by zero (line 1, column 8)"),
