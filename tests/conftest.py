@@ -24,7 +24,7 @@ from hypothesis import Phase, settings
 from hypothesis.internal.conjecture import providers
 from pydantic._internal import _docs_extraction
 
-pytest_plugins = ["tests.stage", "tests.scenario_client"]
+pytest_plugins = ["tests.stage", "tests.scenario_client", "tests.reruns"]
 
 _COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
 
