@@ -106,12 +106,14 @@ HOSTILE: Final[dict[Scope, Hostile]] = {
         _incomplete("/v1/events"),
         lambda key, n: key.send("POST", "/v1/events/batch", _events(n), **_idempotency_key(n)),
     ),
+    "providers": _incomplete("/v1/events"),  # the route needs the scope `events`, too
     "read": _alternate(
         lambda key, n: key.send("GET", "/v1/journeys?limit=250"),
         lambda key, n: key.send("GET", "/v1/stats/light"),
         lambda key, n: key.send("GET", "/v1/contacts/100001/why"),
         lambda key, n: key.send("GET", "/v1/deliveries?limit=250"),
     ),
+    "content": lambda key, n: key.send("GET", f"/v1/deliveries/msg_{n:032x}/content"),
     "operate": _alternate(
         _incomplete("/v1/operations"),
         lambda key, n: key.send(

@@ -317,9 +317,10 @@ def create_key(
 ) -> None:
     """Create a key and print it. It is shown only once: the store keeps only its hash.
 
-    Scopes: enter admits contacts, events reports events and changes, read reads, content shows what was sent, operate
-    operates journeys, publish publishes scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The
-    pages need read, and operate for changes.
+    Scopes: enter admits contacts, events reports events and changes, providers reports (with events) the names in
+    SCENARIO_TRUSTED_EVENTS, read reads, content shows what was sent, operate operates journeys, publish publishes
+    scenarios, erase erases contacts, decode decrypts data in Temporal's UI. The pages need read, and operate for
+    changes.
     """
     from service.keys import KeyService
 

@@ -60,7 +60,7 @@ from runtime.process.http_server import ALIVE, DRAIN, READY, HttpServer
 from runtime.process.namespace import NamespaceCheck, watching_namespace
 from runtime.process.workers import Workers, tune_garbage_collection
 from runtime.public_links import Callbacks, Unsubscribing
-from runtime.settings import Settings, parse_origins
+from runtime.settings import Settings, parse_list
 from runtime.store import Store
 from runtime.telemetry.telemetry import Telemetry
 from runtime.temporal_faults import bound_calls
@@ -234,10 +234,13 @@ async def _serve_store(
     wanted: Parts,
     stack: AsyncExitStack,
 ) -> None:
-    client = ScenarioClient(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+    client = ScenarioClient(
+        *(temporal, store, settings.platform_timezone, settings.destinations, settings.policies),
+        parse_list(settings.trusted_events),
+    )
     book, authors = DestinationsFile(settings.destinations), Authoring(Setup.of(settings))
     if wanted.codec:
-        origins = parse_origins(settings.codec_origins)
+        origins = parse_list(settings.codec_origins)
         served.parts[f"{codec.PREFIX}/"] = codec.application(keyring, Keys(store), origins)
         served.what.append("the codec")
     stack.push_async_callback(authors.close)
@@ -246,7 +249,7 @@ async def _serve_store(
         outbox=await stack.enter_async_context(Outbox.configured(settings, book, store)) if wanted.pages else None,
         book=book,
         temporal_ui=settings.temporal_ui,
-        origins=parse_origins(settings.api_origins),
+        origins=parse_list(settings.api_origins),
         uploaded=settings.audience_megabytes * 2**20,
     )
     if wanted.api or wanted.pages:

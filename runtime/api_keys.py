@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal, get_args
 
-Scope = Literal["enter", "events", "read", "content", "operate", "publish", "erase", "decode"]
-"""Permissions of a key: enter contacts, send events, read, see what was sent, operate journeys, publish scenarios,
-erase contacts, decode payloads (`gateway.codec`).
+Scope = Literal["enter", "events", "providers", "read", "content", "operate", "publish", "erase", "decode"]
+"""Permissions of a key: enter contacts, send events, send events with names of providers that the settings trust,
+read, see what was sent, operate journeys, publish scenarios, erase contacts, decode payloads (`gateway.codec`).
 """
 
 SCOPES: Final[tuple[Scope, ...]] = get_args(Scope)

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
 from runtime.retention import RetentionError, parse_ages
+from scenario.words import is_reserved_event
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def parse_keys(value: SecretStr) -> list[bytes]:
     return [_bytes(text) for text in value.get_secret_value().split(",")]
 
 
-def parse_origins(value: str | None) -> list[str]:
+def parse_list(value: str | None) -> list[str]:
     return [text.strip() for text in (value or "").split(",") if text.strip()]
 
 
@@ -64,6 +65,7 @@ def _bytes(text: str) -> bytes:
 
 _ORIGIN: Final = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?", re.ASCII)  # lower case, as browsers send it
 _RECIPIENT: Final = re.compile(r"\+[0-9]{6,15}|[^\s,@]*@[^\s,@]+|[A-Za-z0-9._-]+")
+_EVENT: Final = re.compile(r"[\w.:-]+", re.ASCII)
 _BOUNCES: Final = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,19}[A-Za-z0-9])?@(?=.{1,253}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*", re.ASCII
 )
@@ -101,6 +103,11 @@ def _is_retention(text: str) -> bool:
     except RetentionError:
         return False
     return True
+
+
+def _is_provider_event(name: str) -> bool:
+    """Return True if a provider of the customer's own may report an event of this name. Changes have another route."""
+    return bool(_EVENT.fullmatch(name)) and is_reserved_event(name) and name != "contact.changed"
 
 
 def _whole(largest: int) -> BeforeValidator:
@@ -142,7 +149,14 @@ _Origins = Annotated[
     str,
     _checked(
         "must be origins such as https://shop.example.com, separated by commas, without paths",
-        lambda text: all(map(_ORIGIN.fullmatch, parse_origins(text))),
+        lambda text: all(map(_ORIGIN.fullmatch, parse_list(text))),
+    ),
+]
+_Events = Annotated[
+    str,
+    _checked(
+        "must be reserved names of events such as sms.replied, separated by commas, without contact.changed",
+        lambda text: all(map(_is_provider_event, parse_list(text))),
     ),
 ]
 _NO_MORE: Final = "without user, query or fragment"
@@ -272,6 +286,9 @@ class Settings(BaseSettings):
     """[Events from WhatsApp](../integrate/provider-events.md#whatsapp): the app's secret."""
     events_whatsapp_verify: SecretStr | None = None
     """The verify token of WhatsApp's webhook, of your choice."""
+    trusted_events: _Events | None = None
+    """[Reserved names](../integrate/provider-events.md#reserved-names) of events, separated by commas, that keys with
+    the scope `providers` may send, such as `email.clicked,sms.replied`. Without it, none."""
     encryption_keys: _Keys | None = None
     """Keys that [encrypt](../run/privacy.md#encryption) contacts' data, separated by commas, the newest first. **Never
     lose them.** Without them, nothing is encrypted."""

@@ -6,7 +6,7 @@ An engine in another language does not need it: it starts the workflow `Journey`
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -58,6 +58,7 @@ class Services:
         zone: str = "UTC",
         policies: Path | None = None,
         destinations: Path | None = None,
+        trusted_events: Collection[str] = (),
     ) -> None:
         self.scenarios = ScenarioService(store)
         content = self.scenarios.content
@@ -70,7 +71,7 @@ class Services:
         self.batches = BatchService(store)
         self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone, destinations)
         self.erasures = ErasureService(temporal, store)
-        self.events = EventService(temporal, store, content, ZoneInfo(zone))
+        self.events = EventService(temporal, store, content, ZoneInfo(zone), trusted_events)
         self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns, self.outgoing)
         self.journeys = JourneyService(temporal, store, content, policies)
 
@@ -109,6 +110,7 @@ class ScenarioClient:
         zone: IANA zone of the platform's zone-less dates.
         destinations: The workers' `destinations.yaml`, to check scenarios against before they are published, or None.
         policies: The workers' `policies.yaml`, to report places under caps, or None.
+        trusted_events: Reserved names of events that API keys with the scope `providers` may report.
 
     Attributes:
         services: The use cases, which check what a caller may do.
@@ -127,9 +129,10 @@ class ScenarioClient:
         zone: str = "UTC",
         destinations: Path | None = None,
         policies: Path | None = None,
+        trusted_events: Collection[str] = (),
     ) -> None:
         self.temporal, self.store, self.zone, self._destinations = temporal, store, zone, destinations
-        services = self.services = Services(temporal, store, zone, policies, destinations)
+        services = self.services = Services(temporal, store, zone, policies, destinations, trusted_events)
         self.enter = partial(services.entries.enter, TERMINAL)
         self.watch_admissions = services.entries.watch_admissions
         self.event = partial(services.events.report, TERMINAL)

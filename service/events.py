@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Annotated, Any, Final
@@ -157,11 +157,15 @@ class EventView(ChangeView):
 class EventService:
     """Use cases about events and changes of contacts. Callers reach only journeys of scenarios that they may use.
 
-    All raise BadInput if journeys would ignore the event or change, or if a key reports an event with a reserved name.
+    Reports raise BadInput if journeys would ignore the event or change. A key may report an event with a reserved name
+    only if the name is `trusted` and the key has the scope ``providers``: they raise BadInput or Forbidden.
     """
 
-    def __init__(self, temporal: Client, store: Store, content: Content, zone: ZoneInfo) -> None:
+    def __init__(
+        self, temporal: Client, store: Store, content: Content, zone: ZoneInfo, trusted: Collection[str] = ()
+    ) -> None:
         self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
+        self._trusted = frozenset(trusted)
         self.unadmitted = UnadmittedSearch(temporal)
 
     async def report(
@@ -183,7 +187,7 @@ class EventService:
             at: When it happened, if not just now. `event.time` and goals use it. Waiting steps continue now.
         """
         message = event_message(name, properties, identifier, at)
-        _check_sender(caller, name)
+        self._check_sender(caller, name)
         reached = await self._signal_all(caller, contact, "event", message)
         if reached.unknown:
             return reached
@@ -221,7 +225,7 @@ class EventService:
         entry = await self._store.entry(journey)
         caller.check_journey(journey, entry and entry.scenario)
         message = event_message(name, properties, identifier, at)
-        _check_sender(caller, name)
+        self._check_sender(caller, name)
         if entry is not None and entry.is_inline and entry.ended_at is None:
             await self._running(entry.contact_id)
             entry = await self._store.entry(journey)
@@ -243,6 +247,14 @@ class EventService:
     async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
         """Report changed fields of a contact to all its journeys, which ignore them if it would exceed 1 MB."""
         return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
+
+    def _check_sender(self, caller: Caller, name: str) -> None:
+        """Refuse a reserved name from a key that nothing entitles to it: a provider's event needs its proof."""
+        if caller.id == TERMINAL.id or not is_reserved_event(name):
+            return
+        if name not in self._trusted:
+            raise BadInput(RESERVED_NAME, at=["name"])
+        caller.require("providers")
 
     async def _signal_all(self, caller: Caller, contact: str, signal: str, argument: dict[str, Any]) -> EventView:
         if await self._store.is_erased(contact):
@@ -342,12 +354,6 @@ def check_event(name: str, properties: Mapping[Any, Any]) -> None:
         raise BadInput("the event's properties are nested too deeply")
     if is_too_large(data, LARGEST_EVENT - _ID):
         raise BadInput(f"the event is larger than {LARGEST_EVENT // 1024} KB: leave out what no condition names")
-
-
-def _check_sender(caller: Caller, name: str) -> None:
-    """Raise BadInput if a key reports an event with a reserved name: a provider's event needs its proof."""
-    if caller.id != TERMINAL.id and is_reserved_event(name):
-        raise BadInput(RESERVED_NAME, at=["name"])
 
 
 def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from benchmarks import capacity
 from benchmarks.deliveries import CLIENTS, attempt_environment, open_clients, run_receiver
 from benchmarks.mutate import mutants
 from benchmarks.reconcile import EndedJourney, find_differences
+from benchmarks.shares import HOSTILE
+from runtime.api_keys import SCOPES
 from runtime.store import CapClaim, Passage, Store
 from scenario.policies.caps import Cap
 from scenario.steps.delivery import delivery_id
@@ -41,6 +43,10 @@ def test_mutants_differ_and_compile() -> None:
 def test_the_page_on_capacity_has_the_tables_of_the_stored_run() -> None:
     page = capacity.PAGE.read_text()
     assert capacity.write_page(page, json.loads(capacity.RUN.read_text())) == page
+
+
+def test_the_bench_of_shares_has_a_hostile_key_of_each_scope() -> None:
+    assert HOSTILE.keys() == set(SCOPES)
 
 
 NOW = datetime(2026, 3, 3, 10, tzinfo=UTC)

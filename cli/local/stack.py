@@ -45,7 +45,7 @@ from runtime.local.devserver import DevServer
 from runtime.local.receiver import NAME, Inbox, Receiver
 from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
-from runtime.settings import Settings
+from runtime.settings import Settings, parse_list
 from runtime.store import Store
 from service.authoring_process import Authoring, Setup
 from service.client import ScenarioClient
@@ -130,7 +130,7 @@ async def local(
         await stack.enter_async_context(sending_events(opened))
         client = ScenarioClient(
             *(temporal, opened.store, settings.platform_timezone),
-            *(settings.destinations if send else None, settings.policies),
+            *(settings.destinations if send else None, settings.policies, parse_list(settings.trusted_events)),
         )
         await stack.enter_async_context(running_operations(client.services.operations, client.services.campaigns))
         access = await serve_gateway(

@@ -77,7 +77,8 @@ async def report_event(
     """Report an event to journeys, and count the goals that the contact's ended journeys reach by it.
 
     The answer is 202 also if no journey received the event; see `unknown`. That answer is not kept for the
-    `Idempotency-Key`: the same request is executed again.
+    `Idempotency-Key`: the same request is executed again. A reserved name, such as `email.clicked`, is answered 422. If
+    `SCENARIO_TRUSTED_EVENTS` has it, the key needs the scope `providers` as well.
     """
     reached = await _report(event, use, caller, request_id)
     keep_answer_if(request, reached.has_effect)

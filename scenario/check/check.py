@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 
+from scenario.check.links import check_links
 from scenario.check.rules import check_hours, check_rules
 from scenario.check.structure import check_structure
 from scenario.check.templates import check_templates, check_unsubscribing
@@ -77,6 +78,7 @@ def check(
         check_destinations(data, destinations, report)
     check_templates(data, known, report, destinations)
     check_unsubscribing(data, report)
+    check_links(data, report)
     for check_further in load_extensions(CHECKS).values():
         check_further(data, report)
     if report.has_errors:

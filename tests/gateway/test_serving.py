@@ -32,6 +32,7 @@ from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.telemetry import metrics
 from service.authoring_process import Authoring
 from tests.claims import OwnNamespace
+from tests.factories import add_key
 from tests.fakes import RefusingService
 from tests.measured import Measured, now
 
@@ -171,6 +172,16 @@ async def test_it_says_what_it_serves_and_ends_when_asked_to(
         assert (await client.get("/")).json() == NOTHING
     assert caplog.messages[-1] == "stopped"
     assert connected.prepared.call_count == 1
+
+
+@pytest.mark.usefixtures("connected")
+async def test_the_api_asks_for_the_scope_of_providers_only_for_the_events_of_the_setting(served: Served, store: Store):
+    token, _ = await add_key(store, "events")
+    async with served(Parts(api=True), trusted_events="email.clicked, sms.replied") as client:
+        for name, status in {"email.clicked": 403, "sms.replied": 403, "email.opened": 422}.items():
+            event = {"contact": "7", "name": name}
+            answer = await client.post("/v1/events", json=event, headers={"authorization": f"Bearer {token}"})
+            assert answer.status_code == status
 
 
 @pytest.mark.usefixtures("connected", "store")

@@ -20,7 +20,7 @@ from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry, Store
 from service import events
 from service.caller import TERMINAL, Caller
-from service.errors import Busy
+from service.errors import Busy, Forbidden
 from service.events import UnadmittedSearch
 from tests.factories import admission_request, publish
 from tests.fakes import RefusingService
@@ -123,6 +123,26 @@ async def test_only_the_engine_reports_events_with_reserved_names(
         assert (str(caught.value), caught.value.at) == (events.RESERVED_NAME, ["name"])
     with pytest.raises(RPCError):  # a signal was sent
         await service.report(TERMINAL, "7", name)
+
+
+async def test_a_key_for_a_trusted_provider_reports_the_events_of_the_setting(
+    service: events.EventService, temporal: RefusingService, store: Store
+):
+    temporal.refuse(RPCStatusCode.RESOURCE_EXHAUSTED)
+    journey = (await store.admit(admission_request())) and "welcome/7"
+    trusting = events.EventService(Client(temporal), store, Content(store), PARIS, ["email.clicked"])
+    provider, engine = Caller("p", "key p", ["events", "providers"]), Caller("e", "key e", ["events"])
+    for report in (
+        trusting.report(provider, "7", "email.clicked"),
+        trusting.report_to(provider, journey, "email.clicked"),
+    ):
+        with pytest.raises(RPCError):  # a signal was sent
+            await report
+    with pytest.raises(Forbidden, match="this key lacks the scope 'providers'"):
+        await trusting.report(engine, "7", "email.clicked")
+    for name in ("email.clicked.twice", "email.opened", "contact.unsubscribed"):
+        with pytest.raises(BadInput):
+            await trusting.report(provider, "7", name)
 
 
 @pytest.mark.parametrize(

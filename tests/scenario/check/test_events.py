@@ -1,6 +1,8 @@
 # ruff: noqa: E501 - findings are asserted whole
 """`trigger`, `event`, a goal's event and the link to unsubscribe: the check says what is there, and what is meant."""
 
+import json
+
 import pytest
 
 from scenario.check.check import check
@@ -102,6 +104,44 @@ def test_events_of_providers_are_known_with_their_properties():
         "17:81: warning unknown-field: 'event' has no field 'stp': did you mean 'step'?",
         "21:17: error out-of-scope: 'journey.delivery_id' is there only in an email, sms or webhook step",
     ]
+
+
+LINKED = "{{ journey.callback_url }}"
+RESERVED = "is a reserved name, and a link with it never counts: choose another, such as chat.replied"
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (f"{LINKED}?name=email.clicked", "email.clicked"),
+        (f"{LINKED}?score=9&name=contact.unsubscribed&x=1", "contact.unsubscribed"),
+        (f"{LINKED}?score={{{{ contact.id }}}}&amp;name=sms.replied", "sms.replied"),
+        ("{{journey.callback_url}}?name=whatsapp.{{ contact.id }}", "whatsapp."),
+        ("{{- journey.callback_url -}}?name=%65mail.x", "email.x"),
+        ("{{ journey.callback_url | append: '?name=email.x&a=1' }}", "email.x"),
+        # Links that count, and other URLs.
+        (f"{LINKED}?name=newsletter.confirmed&from=email.clicked", None),
+        (f"{LINKED}?name={{{{ contact.id }}}}", None),
+        (f"{LINKED} https://shop.example.com/?name=email.clicked", None),
+        ("{{ journey.id }}?name=email.clicked", None),
+        (f"{LINKED}?" * 20_000, None),
+    ],
+    ids=range(11),
+)
+def test_a_link_with_a_reserved_name_is_an_error_in_every_message(text: str, name: str | None):
+    written = json.dumps(text)
+    steps = f"- sms: a\n  text: {written}\n- webhook: b\n  url: https://x.example\n  body: {{a: [{written}]}}\n"
+    found = [line for line in lines(f"scenario: a\ntrigger: order\nsteps:\n{steps}") if "reserved-event" in line]
+    column = text.find("name=") + len("name=")
+    places = [] if name is None else [f"5:{column + 10}", f"8:{column + 15}"]
+    assert found == [f"{place}: error reserved-event: '{name}' {RESERVED}" for place in places]
+
+
+def test_a_link_in_a_file_is_checked_there():
+    text = "scenario: a\ntrigger: order\nsteps:\n- email: a\n  subject: s\n  html: {file: a.html}\n"
+    html = f'<p>\n<a href="{LINKED}?name=email.read">'
+    (found,) = [one for one in check(text, read=lambda _: html).findings if one.code == "reserved-event"]
+    assert (found.file, found.line, found.column) == ("a.html", 2, len(f'<a href="{LINKED}?name=') + 1)
 
 
 GONE = "is there only while the journey runs, but a goal is also counted after it: use event.… or journey.key"
