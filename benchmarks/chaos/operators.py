@@ -36,17 +36,18 @@ async def migrate(run: ChaosRun) -> None:
 
 
 async def settle_held(run: ChaosRun) -> None:
-    """Retry held journeys once no others run, as operators do. Skip the steps that are held as unknown."""
+    """Retry held journeys once no others run, as operators do. Skip the steps that stay held, as unknown."""
     while len(run.journeys) < run.number:
         await asyncio.sleep(1)
     await _wait_until_only_held(run)
     retried = await _count_held(run)
     if retried:
-        await run.command_until_done("retry", "--scenario", "chaos", "--yes", *_REASON)
-        run.note(f"{retried} held steps are retried")
+        # Without `--unknown`, nothing is left to retry when all may have been delivered.
+        await run.command_until_done("retry", "--scenario", "chaos", "--yes", *_REASON, done="nothing to retry")
+        run.note(f"held steps are retried, but those held as unknown: {retried} are held")
     await _wait_until_only_held(run)
     while left := await _count_held(run):
-        await run.command_until_done("skip", "--scenario", "chaos", "--yes", *_REASON)
+        await run.command_until_done("skip", "--scenario", "chaos", "--yes", *_REASON, done="nothing to skip")
         run.note(f"{left} steps are skipped that were held as unknown")
         await _wait_until_only_held(run)
 

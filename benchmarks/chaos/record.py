@@ -183,9 +183,9 @@ class ChaosRun:
             status, out = await self.command(*words)
             if status == 0 or (done and done in out):
                 return out
-            self.note(f"scenario {words[0]} again")
+            self.note(f"scenario {words[0]} again: {out.strip().splitlines()[-1:]}")
             if time.monotonic() > end:
-                raise SystemExit(f"scenario {words[0]} failed: {out}")
+                raise RuntimeError(f"scenario {words[0]} failed: {out}")
             await asyncio.sleep(2)
 
     async def retry(self, what: Callable[[], Awaitable[Any]], patience: float = 300.0) -> Any:
