@@ -153,6 +153,8 @@ async def test_each_difference_is_told_and_repaired_once(stand: Stands, tmp_path
         assert differences(found) == expected
         assert [(one.version, one.journeys) for one in told.missing_versions] == [("wishes@9", 1)]
         assert (told.repaired, told.is_clean) == ({}, False)
+        _, found = await site.reconcile()
+        assert differences(found) == expected, "a comparison changes nothing"
 
         done, found = await site.reconcile(repair=True, later=timedelta())
         fresh = {revived.id, wrongly_lost.id, sent.id, continued.id}
