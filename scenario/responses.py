@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import unquote
 
 from scenario.liquid.shapes import Anything, ListOf, Object, Tree, Value
+from scenario.source.decoding import size_of
 from scenario.source.findings import Flaw, Severity, clip, closest, listed
 from scenario.type_guards import Path, is_list, is_mapping, list_or_empty, mapping_at
 
@@ -61,8 +62,7 @@ def _flaw(path: Path, message: str, severity: Severity = "error") -> Flaw:
 
 
 def faults_of(schema: Mapping[str, Any]) -> list[Flaw]:
-    size = len(json.dumps(schema, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
-    if size > MAX_SCHEMA:
+    if size_of(schema) > MAX_SCHEMA:
         return [_flaw((), f"the schema is larger than {MAX_SCHEMA // 1024} KB: say less of the response")]
     faults = list(dict.fromkeys((*_malformed(schema), *_unusable(schema))))
     if any(fault.severity == "error" for fault in faults):

@@ -101,10 +101,15 @@ class DeliveryRunner:
                 self._defer(sent.attempt, row.to or sent.destination)
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
             return failed_by(sent, row.to, _joined(notes))
-        notes += self._save(row, sent)
+        notes += [sent.note] if sent.note else []
         self.delivered = host.delivery_id if sent.outcome == "delivered" else ""
         return Delivered(
-            outcome=sent.outcome, reason=sent.reason, status=sent.status, attempts=sent.attempt, note=_joined(notes)
+            outcome=sent.outcome,
+            reason=sent.reason,
+            status=sent.status,
+            attempts=sent.attempt,
+            note=_joined(notes),
+            saved=sent.saved,
         )
 
     @property
@@ -299,15 +304,6 @@ class DeliveryRunner:
         state.digest = state.digest or payload.digest
         if state.digest != payload.digest:
             notes.append("rendered again: the contact has changed")
-        return notes
-
-    def _save(self, row: Send, sent: Sent) -> list[str]:
-        """Save the response if the step asks for it. Return remarks about that."""
-        notes = [sent.note] if sent.note else []
-        if row.save is not None and sent.saved is not None:
-            forgotten = ", ".join(self._host.state.save(row.save, sent.saved))
-            if forgotten:
-                notes.append(f"older responses were forgotten, all together are too large: {forgotten}")
         return notes
 
 

@@ -13,8 +13,10 @@ from temporalio.exceptions import TimeoutError as ActivityTimeout
 from activities.failures import SENDING, Failure, FailureKind, failure_of, without_retry
 from activities.interface import ActivityType, Sent, plain
 from scenario.entry.entry import is_too_deep
+from scenario.source.decoding import size_of
 from scenario.steps.delivery import Send
-from workflows.limits import KEPT_RESPONSES, LONGEST_REASON, is_object, size_of
+from scenario.steps.host import KEPT_RESPONSES
+from workflows.limits import LONGEST_REASON, is_object
 
 BY_HAND: Final = "completed by hand"
 _UNREADABLE: Final = "its result cannot be read: whether it was delivered is not known"

@@ -14,6 +14,7 @@ from activities.interface import DECIDE, REPORT_HELD, REPORT_STEPS, CompletedSte
 from scenario.entry.entry import LARGEST, Entry, clean, is_too_large, journey_root, parse_entry, patch_contact
 from scenario.errors import EntryError
 from scenario.plan.plan import Plan, load_plan
+from scenario.source.decoding import size_of
 from scenario.steps.delivery import Send, delivery_id
 from scenario.steps.host import (
     ContinueAsNew,
@@ -35,7 +36,7 @@ from scenario.steps.host import (
 from scenario.steps.registry import read_row
 from scenario.time import unplaced, zone_of
 from workflows import visibility
-from workflows.limits import LONGEST_REASON, size_of
+from workflows.limits import LONGEST_REASON
 from workflows.primitives import call, tell_worker, wait
 from workflows.state import Held, Migration, State
 
@@ -181,7 +182,7 @@ class JourneyHost(Host):
     @override
     def data(self) -> dict[str, Any]:
         journey = {**self._data["journey"], "timezone": str(self._zone)}
-        data = {**self._data, "journey": journey, "responses": self.state.responses}
+        data = {**self._data, "journey": journey, "responses": self.memory.responses}
         if self.memory.event is not None:
             data["event"] = self.memory.event
         return data

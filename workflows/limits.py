@@ -5,7 +5,6 @@ Beyond the limits of Temporal a workflow task would fail over and over.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final, TypeGuard
 
 from scenario.entry.entry import is_too_deep
@@ -48,8 +47,6 @@ KEPT_IGNORED: Final = 20
 """Kinds of ignored inputs remembered."""
 LONGEST_REASON: Final = 500
 """Characters of a reason or a note."""
-KEPT_RESPONSES: Final = 131_072
-"""Bytes of JSON of all saved responses together. Each run of a journey carries them."""
 
 
 def is_object(data: object) -> TypeGuard[dict[str, Any]]:
@@ -81,8 +78,3 @@ def has_too_many_parts(data: object) -> bool:
         if count > MOST_PARTS:
             return True
     return False
-
-
-def size_of(data: object) -> int:
-    """Return the bytes of plain JSON data as JSON in UTF-8."""
-    return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))

@@ -151,7 +151,7 @@ class Migrations:
             following=completed.step if completed else None,
             sent=tuple(dict.fromkeys((*sent, *((host.step,) if is_sending else ())))),
             rounds=tuple(host.memory.rounds),
-            responses=tuple(state.responses),
+            responses=tuple(host.memory.responses),
             has_event="event" in host.data(),
         )
 

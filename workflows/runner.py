@@ -218,11 +218,9 @@ class JourneyRunner:
             host.record("left", host.departure.reason)
             return host.departure
         reason, host.skipping = host.skipping, None
-        host.memory.rounds.pop(host.step, None)
         if isinstance(step, Send):
             await self._deliveries.release()
-        host.record("skipped", reason)
-        return Next(step.skipped_to)
+        return step.skip(host, reason)
 
     def _completed(self, outcome: Outcome) -> Outcome:
         """Return the outcome. If the step has ended, drop a skip that came too late, which must not skip the next."""

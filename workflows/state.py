@@ -22,11 +22,9 @@ from workflows.limits import (
     KEPT_EVENTS,
     KEPT_IGNORED,
     KEPT_OPERATIONS,
-    KEPT_RESPONSES,
     KEPT_STEPS,
     KNOWN_EVENT_IDS,
     is_object,
-    size_of,
 )
 
 JourneyMode = Literal["running", "waiting", "retrying", "held", "paused"]
@@ -36,7 +34,7 @@ _REPORTED: Final = ("at", "step", "kind", "cause", "destination", "status", "att
 
 
 _HANDED_OVER: Final = (
-    *("entered_at", "at", "since", "memory", "visits", "steps", "held", "responses"),
+    *("entered_at", "at", "since", "memory", "visits", "steps", "held"),
     *("now", "tried", "scheduled", "retrying", "delayed_by", "digest"),
 )
 
@@ -133,7 +131,6 @@ class State:
     hold: str = ""  # id of the event that reports it: the same one if a workflow task is repeated, at another time
     paused: OperationRecord | None = None  # the operation that paused the journey, if it is paused
     operations: list[OperationRecord] = field(default_factory=list[OperationRecord])
-    responses: dict[str, Any] = field(default_factory=dict[str, Any])  # saved responses by name, the latest last
     override: Override | None = None  # replaces the plan's row of the current step
     retuned: dict[str, float] = field(default_factory=dict[str, float])  # changes of the current retry policy
     now: str | None = None  # of the delivery's templates; empty while deferred before its first attempt
@@ -257,18 +254,6 @@ class State:
         others = [one for one in self.ignored if one.what != what]
         self.ignored = [*others[-(KEPT_IGNORED - 1) :], IgnoredInput(what=what, reason=reason, at=at, count=count)]
         return count
-
-    def save(self, name: str, response: Any) -> list[str]:
-        """Save a response. Return the names of older responses that were forgotten to make room."""
-        kept = {key: value for key, value in self.responses.items() if key != name}
-        size = size_of(response) + sum(size_of(value) for value in kept.values())
-        forgotten: list[str] = []
-        while kept and size > KEPT_RESPONSES:
-            oldest = next(iter(kept))
-            size -= size_of(kept.pop(oldest))
-            forgotten.append(oldest)
-        self.responses = {**kept, name: response}
-        return forgotten
 
     def go(self, step: str | None) -> None:
         """Move to a step, or to the end, and forget what concerned the current step alone."""

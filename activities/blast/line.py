@@ -111,7 +111,6 @@ class CampaignLine:
     memory: Memory = field(default_factory=Memory)
     done: list[StepRecord] = field(default_factory=list[StepRecord])
     held: Failed | None = None
-    responses: dict[str, Any] = field(default_factory=dict[str, Any])
     ended: tuple[str, str] | None = None  # the outcome of its journey and the reason; None if a journey continues it
     _now: str = ""  # `now` of its message
     _tried: int = 0
@@ -178,7 +177,6 @@ class CampaignLine:
             "since": began,
             "memory": memory,
             "steps": [one.as_dict() for one in self.done],
-            "responses": self.responses,
             "tried": self._tried,
             "scheduled": self._scheduled and self._scheduled.isoformat(),
             "retrying": bool(self._delayed_by),
@@ -208,7 +206,7 @@ class CampaignLine:
         return self.course.clock.now()
 
     def data(self) -> dict[str, Any]:
-        return {**self.values, "responses": self.responses}
+        return {**self.values, "responses": self.memory.responses}
 
     async def answer(self, question: EvaluationRequest) -> EvaluationResult:
         return answer(question)
@@ -255,10 +253,13 @@ class CampaignLine:
                         continue
                     self.course.pause(pause, failure.why or failure.reason)
                 return self._failed(row, failure, started)
-            if row.save is not None and sent.saved is not None:
-                self.responses[row.save] = sent.saved
             return Delivered(
-                outcome=sent.outcome, reason=sent.reason, status=sent.status, attempts=sent.attempt, note=sent.note
+                outcome=sent.outcome,
+                reason=sent.reason,
+                status=sent.status,
+                attempts=sent.attempt,
+                note=sent.note,
+                saved=sent.saved,
             )
 
     # ---- deliveries

@@ -15,7 +15,7 @@ from activities.channel_registry import CHANNELS
 from activities.redaction import KnownSecrets
 from activities.webhook import outcome
 from activities.webhook.http.exchange import Response
-from activities.webhook.outcome import is_deferred, item_outcomes, not_delivered, save_response
+from activities.webhook.outcome import SavedResponse, is_deferred, item_outcomes, not_delivered, save_response
 from authoring.cases.file import Cases
 from authoring.cases.model import Case, CaseEvent, Occurrence, ScriptedAnswer
 from authoring.errors import BadInput
@@ -235,7 +235,7 @@ class _CaseRunner:
             journey,
             row,
             coming,
-            lambda reply: last.append(reply) or self._keep(journey, step, reply),
+            lambda reply: last.append(reply) or self._keep(step, reply),
             lambda: self._workspace.ask(journey, draft.scenario, written, row, delivery.id),
         )
         if last and isinstance(made, Delivered) and isinstance(written, Webhook) and written.batch is not None:
@@ -261,15 +261,11 @@ class _CaseRunner:
             self._sent.setdefault(step, []).append(message)
             yield reply
 
-    def _keep(self, journey: VirtualJourney, step: str, reply: AttemptReply) -> str | None:
-        """Save a response if the step does. Return a note about it."""
+    def _keep(self, step: str, reply: AttemptReply) -> SavedResponse:
         save = self._cases.draft.steps[step].saved
         if save is None:
-            return None
-        value, note = save_response(save, Response(200, reply.headers, reply.body), KnownSecrets())
-        if value is not None:
-            journey.responses[save.name] = value
-        return note
+            return SavedResponse()
+        return save_response(save, Response(200, reply.headers, reply.body), KnownSecrets())
 
     def _result(self, journey: _RecordedJourney) -> CaseRun:
         steps, held = journey.steps, journey.held

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from activities.interface import Delivery
+from activities.webhook.outcome import SavedResponse
 from authoring.preview.draft import Draft
 from authoring.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
 from authoring.preview.responses import keep
@@ -168,7 +169,7 @@ class PreviewRun:
         elif len(row.ways) > 1 and row.again is None:
             reason = reason or (None if (row.asked or "") in row.describe() else row.asked)
         self._passed.append(replace(passed, reason=reason))
-        after = replace(here, now=host.clock.now, event=host.memory.event, responses=host.responses)
+        after = replace(here, now=host.clock.now, event=host.memory.event, responses=host.memory.responses)
         if ended:
             return replace(after, taken=False, reachable=False)
         if not has_lists:
@@ -227,18 +228,14 @@ class PreviewRun:
                 said = f"one of up to {size:,} contacts in a request, {within} after the first or when it is full"
                 return Delivered(outcome="sent" if row.batch.wait else BATCHED, reason=said)
             case None:
-                return Delivered(outcome="sent", reason=self._answered(step, host))
+                value, note = self._answered(step)
+                return Delivered(outcome="sent", reason=note if value is None else None, saved=value)
 
-    def _answered(self, step: BaseStep, host: VirtualHost) -> str | None:
-        """Save the response if the step does. Return why it is not saved, or None."""
+    def _answered(self, step: BaseStep) -> SavedResponse:
         save = step.saved
         if save is None or save.name not in self._given.responses:
-            return None
-        value, note = keep(save, self._given.responses[save.name])
-        if value is not None:
-            host.responses[save.name] = value
-            return None
-        return note
+            return SavedResponse()
+        return keep(save, self._given.responses[save.name])
 
     def _awaited(self, row: Row, host: VirtualHost, *, for_ever: bool) -> str:
         if host.matched_event is not None:

@@ -169,8 +169,7 @@ class VirtualHost:
         responses: Mapping[str, Any] | None = None,
     ) -> None:
         self.clock, self.zone = clock, zone
-        self.memory = Memory(event=None if event is None else dict(event))
-        self.responses = dict(responses or {})
+        self.memory = Memory(event=None if event is None else dict(event), responses=dict(responses or {}))
         self.kept: list[Event] = []
         self.records: list[Record] = []
         self._data, self._deliver = data, deliver
@@ -199,7 +198,7 @@ class VirtualHost:
     def data(self) -> dict[str, Any]:
         """Return what templates of a delivery see, except the roots that the delivery itself adds."""
         journey = {**self._data["journey"], "timezone": str(self.zone)}
-        data = {**self._data, "journey": journey, "responses": self.responses}
+        data = {**self._data, "journey": journey, "responses": self.memory.responses}
         return data if self.memory.event is None else {**data, "event": self.memory.event}
 
     def delivery_of(self, row: Send, *, identifier: str, version: str, now: str, root: str) -> Delivery:

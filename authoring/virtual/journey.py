@@ -21,6 +21,7 @@ from scenario.entry.entry import patch_contact
 from scenario.plan.plan import Plan
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
+from scenario.steps.base import Row
 from scenario.steps.delivery import CAPPED, Send, delivery_id
 from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome, question_of
 from scenario.time import later, zone_of
@@ -94,7 +95,7 @@ class VirtualJourney(VirtualHost):
                 course = await row.perform(self)
                 self._skipping = None  # a skip that came too late must not skip the next step
             except Interrupted:
-                course = self._interrupted(row.skipped_to)
+                course = self._interrupted(row)
             match course:
                 case Next():
                     at = course.step
@@ -104,14 +105,12 @@ class VirtualJourney(VirtualHost):
                     raise AssertionError("nothing continues as new here")
         return self._end("finished", "")
 
-    def _interrupted(self, following: str | None) -> Outcome:
+    def _interrupted(self, row: Row) -> Outcome:
         if self._leaving is not None:
             self.record("left", self._leaving.reason)
             return self._leaving
         reason, self._skipping = self._skipping, None
-        self.memory.rounds.pop(self.step, None)
-        self.record("skipped", reason)
-        return Next(following)
+        return row.skip(self, reason)
 
     def _end(self, outcome: str, reason: str) -> JourneyEnd:
         self.ending = JourneyEnd(outcome, reason)
@@ -210,13 +209,13 @@ async def deliver(
     journey: VirtualJourney,
     row: Send,
     replies: Iterator[AttemptReply],
-    took: Callable[[AttemptReply], str | None],
+    took: Callable[[AttemptReply], tuple[Any, str | None]],
     asked: Callable[[], Awaitable[Ruling]],
 ) -> Delivered | Failed | NotBefore:
     """Make attempts until the delivery ends.
 
-    `row` has its destination's settings. `took` processes the reply of a delivered message, and returns a note. `asked`
-    returns the policies' ruling on an attempt.
+    `row` has its destination's settings. `took` returns what the step saves of the reply of a delivered
+    message, and a note. `asked` returns the policies' ruling on an attempt.
     """
     channel = adapter(row.channel)
     policy = row.retry.spread(journey.delivery)
@@ -254,7 +253,9 @@ async def deliver(
         status = reply.status if reply.error is None else None
         said = reply.error or f"it answered {status}"
         if verdict.delivered:
-            return Delivered(outcome="delivered", status=status or channel.success, attempts=number, note=took(reply))
+            saved, note = took(reply)
+            answered = status or channel.success
+            return Delivered(outcome="delivered", status=answered, attempts=number, note=note, saved=saved)
         allowed, once = policy.maximum_attempts, row.on_unknown != "retry"
         end = end_after(verdict, sentence, number=number, allowed=allowed, waited=now - began, once=once)
         pause = policy.pause(number)

@@ -107,7 +107,8 @@ def check_templates(
                 callback=model.sends,
                 unsubscribe=marketing and model.recipient is not None,
                 responses=here.responses,
-                unsure=_unsure(here, report) if here.comes and not looks else "",
+                # A condition and a switch are asked about what may be missing, and tell.
+                possibly_missing={} if looks or template.met else _possibly_missing(here, known_ways, report),
             )
         )
         if step is not None and "batch" in step.keys:
@@ -215,7 +216,10 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
             in_order = template.path[:1] != ("exit",)
             code, before = "unknown-response", "before this one " if in_order else ""
             message = f"no step {before}saves a response as '{clip(name)}'"
-            if in_order and name in kept.saves:
+            if template.step is not None and _is_saved_by(template.step, name):
+                meant = None
+                message = f"a step begins without 'responses.{name}', which it saves: only later steps have it"
+            elif in_order and name in kept.saves:
                 line, meant = report.line(kept.saves[name]), None
                 message = f"{message}: the one on line {line} comes later, or on another way"
             elif meant:
@@ -240,6 +244,10 @@ def _tell(template: Template, found: TemplateFinding, kept: VariableMap, known: 
     report.add(place, code, message, key=found.in_key, offset=offset, severity=severity, meant=meant)
 
 
+def _is_saved_by(step: WrittenStep, name: str) -> bool:
+    return mapping_or_empty(step.model.saves(step.keys)).get("as") == name
+
+
 def _elsewhere(template: Template, known: Roots, report: Report) -> None:
     """Report variables of other triggers in a condition. Texts may serve several scenarios, conditions may not."""
     try:
@@ -250,6 +258,17 @@ def _elsewhere(template: Template, known: Roots, report: Report) -> None:
         found = re.search(rf"\b{re.escape(root)}\b", template.source)
         message = f"'{root}' is there only {known.availability[root]}"
         report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
+
+
+def _possibly_missing(here: KnownVariables, known_ways: VariableMap, report: Report) -> Mapping[str, str]:
+    """Return why the event and the saved responses may be missing, and what to do, by path."""
+    unsure = _unsure(here, report) if here.comes else ""
+    missing = {"event": unsure} if unsure else {}
+    for name in here.responses.keys() - here.answered:
+        line = report.line(known_ways.saves[name])
+        ask = f"ask {{% if responses.{name} %}}, or give a default, {{{{ responses.{name}.… | default: '-' }}}}"
+        missing[f"responses.{name}"] = f"the step on line {line} keeps only a response that fits. For others, {ask}"
+    return missing
 
 
 def _unsure(here: KnownVariables, report: Report) -> str:

@@ -63,7 +63,7 @@ def roots(
     unsubscribe: bool = False,
     events: Collection[str] = (),
     responses: Mapping[str, Tree] | None = None,
-    unsure: str = "",
+    possibly_missing: Mapping[str, str] | None = None,
 ) -> Roots:
     """Return the variables that a template may use.
 
@@ -75,7 +75,7 @@ def roots(
         events: Names of the events that it may be, if that is known.
         unsubscribe: True in marketing by e-mail or SMS, which has `journey.unsubscribe_url`.
         responses: Saved responses, or None if any may exist.
-        unsure: Why the event may be missing; empty if it is certain.
+        possibly_missing: As in `Roots`.
     """
     made = frozenset(name for name, there in ((CALLBACK, callback), (UNSUBSCRIBE, unsubscribe)) if there)
     sent = (DELIVERY,) if callback else ()
@@ -102,7 +102,7 @@ def roots(
         known["secrets"] = Object(dict.fromkeys(secrets, _TEXT), requires_field=True)
     else:
         elsewhere["secrets"] = "in a webhook's url, headers and body"
-    return Roots(known, elsewhere, {"event": unsure} if unsure else {})
+    return Roots(known, elsewhere, possibly_missing or {})
 
 
 def roots_of_batch(single: Roots) -> Roots:
@@ -165,6 +165,8 @@ class KnownVariables:
     """Variables known at one place."""
 
     responses: Known = field(default_factory=dict[str, Tree])
+    answered: frozenset[str] = frozenset()
+    """Names of the responses that certainly exist."""
     comes: bool = False
     """True if an event may exist."""
     missed: frozenset[Path] = frozenset({()})
@@ -236,7 +238,10 @@ class _Walk:
             name, shape = found
             self.saves.setdefault(name, place)
             self.shapes.setdefault(name, []).append(shape)
-            return replace(here, responses={**here.responses, name: shape}), True
+            # It begins without an earlier response.
+            responses = {known: tree for known, tree in here.responses.items() if known != name}
+            self.before[place] = here = replace(here, responses=responses, answered=here.answered - {name})
+            return replace(here, responses={**responses, name: shape}), True
         if step.loop is not None:
             here = self.before[place] = _coming_back(step, keys, place, here)
         ways = step.ways(keys)
@@ -261,10 +266,17 @@ def _entered(
         return replace(_after(opened[way], place, here), missed=_MET)
     if opened and way != step.loop:
         return replace(here, missed=frozenset({place}) if here.missed else _MET, passed=place)
-    condition, result = step.implied(keys).get(way, (None, False))
-    if here.comes and isinstance(condition, str) and result in liquid.find_certain_outcomes(condition, "event"):
-        return replace(here, missed=_MET)
-    return here
+    condition, outcome = step.implied(keys).get(way, (None, False))
+    if not isinstance(condition, str):
+        return here
+    try:
+        proven = liquid.find_proven_paths(condition, outcome=outcome)
+    except TemplateError:  # a mistake already, of which nothing should follow
+        return replace(here, missed=_MET, answered=frozenset(here.responses))
+    answered = {name for name in here.responses if ("responses", name) in proven}
+    return replace(
+        here, missed=_MET if here.comes and ("event",) in proven else here.missed, answered=here.answered | answered
+    )
 
 
 def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, here: KnownVariables) -> KnownVariables:
@@ -273,7 +285,7 @@ def _coming_back(step: type[BaseStep], keys: Mapping[str, Any], place: Path, her
     for way, path, branch in step.lists(keys):
         for inner in outline({"steps": branch}) if way == step.loop else ():
             if found := _saved(inner.model.saves(inner.keys)):
-                ends.append(replace(here, responses=dict([found])))
+                ends.append(replace(here, responses=dict([found]), answered=here.answered - {found[0]}))
             for awaited in inner.model.awaits(inner.keys):
                 spot = (*place, *path, *inner.path[1:])
                 ends.append(_after(awaited, spot, replace(here, responses={})))
@@ -308,6 +320,7 @@ def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
     events = [end.events for end in ends if end.comes]
     return KnownVariables(
         {name: merged([end.responses[name] for end in ends if name in end.responses]) for name in names},
+        answered=ends[0].answered.intersection(*(end.answered for end in ends)),
         comes=any(end.comes for end in ends),
         missed=_MET.union(*(end.missed for end in ends)),
         entered=any(end.entered for end in ends),

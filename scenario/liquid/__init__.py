@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from scenario.liquid.analysis.conditions import find_certain_outcomes, find_compared_values
+    from scenario.liquid.analysis.conditions import find_compared_values, find_proven_paths
     from scenario.liquid.analysis.fields import find_fields
     from scenario.liquid.analysis.usage import trace_usage
     from scenario.liquid.shapes import Kind
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "sinks.body": ("render_form", "render_json", "render_plain"),
-    "analysis.conditions": ("find_compared_values", "find_certain_outcomes"),
+    "analysis.conditions": ("find_compared_values", "find_proven_paths"),
     "analysis.fields": ("find_fields",),
     "sinks.mailbox": ("render_mailbox",),
     "sinks.request": ("check_header_name", "render_header", "render_path", "render_url"),

@@ -68,4 +68,4 @@ class Roots:
     availability: Mapping[str, str] = field(default_factory=dict[str, str])
     """By the name of any other variable, where it exists, as the end of a sentence: ``with the trigger reward``."""
     possibly_missing: Mapping[str, str] = field(default_factory=dict[str, str])
-    """By the name of a variable that may be missing, the reason and the remedy."""
+    """By the name of a variable, or the path of one of its fields, that may be missing: the reason and the remedy."""

@@ -1,4 +1,4 @@
-"""JSON from text, with the same error messages on every Python version."""
+"""JSON from text, with the same error messages on every Python version, and its size as text."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ _REASONS: Final = {
 }
 _GOES_ON: Final = ("Expecting ',' delimiter", "Expecting property name enclosed in double quotes")
 """Python's messages about an object or a list that is still open at the document's end."""
+
+
+def size_of(data: object) -> int:
+    """Return the bytes of plain JSON data as JSON in UTF-8."""
+    return len(json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
 
 
 class NotJson(ValueError):

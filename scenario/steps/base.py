@@ -16,7 +16,7 @@ from scenario.liquid.shapes import Kind
 from scenario.model.parts import Model, Save, StepId
 from scenario.policies.draw import Lot
 from scenario.source.findings import Flaw
-from scenario.steps.host import Host, Outcome
+from scenario.steps.host import Host, Next, Outcome
 from scenario.type_guards import Path, is_mapping
 
 Role = Literal["acts", "sends", "waits", "divides", "repeats", "ends"]
@@ -194,6 +194,12 @@ class Row:
     async def perform(self, host: Host) -> Outcome:
         """Perform the step, and return where the journey continues."""
         raise NotImplementedError
+
+    def skip(self, host: Host, reason: str | None) -> Next:
+        """Record that an operator skips the step, and return where the journey continues."""
+        host.memory.rounds.pop(host.step, None)
+        host.record("skipped", reason)
+        return Next(self.skipped_to)
 
 
 class BaseStep(Model):

@@ -110,6 +110,7 @@ class Send(Row):
 
     async def perform(self, host: Host) -> Outcome:
         """Deliver as soon as policies allow. `on_failure` or an operator decides about a terminal failure."""
+        self._forget_response(host)
         while True:
             if outcome := await host.decided():
                 return outcome
@@ -133,7 +134,10 @@ class Send(Row):
                 host.memory.defer(replace(sent, moment=max(sent.moment, host.now() + SOONEST)), host.zone)
                 continue
             if not isinstance(sent, Failed):
-                host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
+                note = sent.note
+                if row.save is not None and sent.saved is not None:
+                    note = "; ".join(filter(None, (note, host.memory.save(row.save, sent.saved)))) or None
+                host.record(sent.outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=note)
                 return Next(row.next)
             # A reached cap is not a failure. The step's own `capped` has decided to hold.
             decision = "hold" if sent.cause == CAPPED else row.on_unknown if sent.unknown else row.on_failure
@@ -142,6 +146,16 @@ class Send(Row):
                 host.record(outcome, sent.reason, status=sent.status, attempts=sent.attempts, note=sent.note)
                 return Next(row.next) if decision == "continue" else Leave(f"step {host.step} failed")
             host.hold(sent)
+
+    @override
+    def skip(self, host: Host, reason: str | None) -> Next:
+        self._forget_response(host)
+        return super().skip(host, reason)
+
+    def _forget_response(self, host: Host) -> None:
+        """Forget the response of an earlier round: templates must not take it for this one's."""
+        if self.save is not None:
+            host.memory.forget(self.save)
 
 
 def _is_released(host: Host, changes: int) -> bool:

@@ -15,10 +15,13 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypedDi
 
 from scenario.entry.objects import event_root
 from scenario.errors import EntryError
+from scenario.source.decoding import size_of
 from scenario.time import spell
 
 MOST_DEFERRALS: Final = 5
 """Maximum number of deferrals in a step's record; the latest are kept."""
+KEPT_RESPONSES: Final = 131_072
+"""Bytes of JSON of all saved responses together. Each run of a journey carries them."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,8 @@ class Delivered:
     status: int | None = None
     attempts: int | None = None
     note: str | None = None
+    saved: Any = None
+    """The response that the step saves, or None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,6 +230,8 @@ class Memory:
     rounds: dict[str, Rounds] = field(default_factory=dict[str, Rounds])
     """Progress of each repetition by step id. A repetition removes its own entry when it ends."""
     event: dict[str, Any] | None = None
+    responses: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Saved responses by name, the latest last."""
 
     @property
     def deferred(self) -> NotBefore | None:
@@ -240,6 +247,24 @@ class Memory:
 
     def stop_waiting(self) -> None:
         self.until = self.awaiting = self.deferral = None
+
+    def save(self, name: str, response: Any) -> str | None:
+        """Save a response. Return a remark if older ones were forgotten to make room."""
+        self.forget(name)
+        size = size_of(response) + sum(size_of(value) for value in self.responses.values())
+        forgotten: list[str] = []
+        while self.responses and size > KEPT_RESPONSES:
+            oldest = next(iter(self.responses))
+            size -= size_of(self.responses[oldest])
+            self.forget(oldest)
+            forgotten.append(oldest)
+        self.responses = {**self.responses, name: response}
+        names = ", ".join(forgotten)
+        return f"older responses were forgotten, all together are too large: {names}" if forgotten else None
+
+    def forget(self, name: str) -> None:
+        """Forget a saved response, if there is one. The data of an evaluation in progress keep it."""
+        self.responses = {key: value for key, value in self.responses.items() if key != name}
 
     def leave_step(self) -> None:
         """Forget what concerns the current step alone."""

@@ -19,11 +19,11 @@ from activities.failures import Failure, FailureKind, cause_of
 from activities.interface import ADMIT, DECIDE, DEPART, ActivityType, Sent
 from scenario.plan.retry import RetryPolicy
 from scenario.steps.delivery import Send
-from scenario.steps.host import EvaluationResult
+from scenario.steps.host import KEPT_RESPONSES, EvaluationResult
 from tests.stage import Stage
 from workflows.delivery import retry_policy
 from workflows.delivery_result import BY_HAND, failure_in, read_sent, unsent
-from workflows.limits import KEPT_RESPONSES, LONGEST_REASON
+from workflows.limits import LONGEST_REASON
 from workflows.primitives import read_answer
 
 NOT_KEPT = "the response was not kept: it is too large, or nested too deeply"

@@ -8,12 +8,11 @@ import pytest
 
 from activities.interface import CompletedStep
 from scenario.errors import ScenarioError
-from scenario.steps.host import Memory, Rounds
+from scenario.steps.host import KEPT_RESPONSES, Memory, Rounds
 from workflows.limits import (
     KEPT_EVENT_BYTES,
     KEPT_IGNORED,
     KEPT_OPERATIONS,
-    KEPT_RESPONSES,
     KEPT_STEPS,
     KNOWN_EVENT_IDS,
 )
@@ -51,7 +50,6 @@ def test_the_state_comes_back_as_it_went() -> None:
         held=Held(step="a", kind="DeliveryPermanent", reason="r", at="t"),
         paused=OperationRecord(name="pause", operator="ann", reason="r", at="t"),
         operations=[OperationRecord(name="pause", operator="ann", reason="r", at="t", details={"retry": {}})],
-        responses={"found": {"tier": "gold"}},
         override=Override(version=4, step={"kind": "exit", "reason": "r"}),
         retuned={"initial": 1.0},
         now="2027-01-01T01:00:00+01:00",
@@ -68,6 +66,7 @@ def test_the_state_comes_back_as_it_went() -> None:
             mark=2,
             rounds={"a": Rounds(number=2, began="2027-01-01T00:00:00+00:00", mark=1)},
             event={"name": "order.paid"},
+            responses={"found": {"tier": "gold"}},
         ),
     )
     state.keep(Event(name="order.delivered", properties={"a": [1]}))
@@ -114,13 +113,13 @@ def test_of_steps_that_are_repeated_the_oldest_records_are_forgotten_and_never_t
 
 
 def test_the_oldest_responses_are_forgotten_where_all_together_are_too_large() -> None:
-    kept = state()
+    kept, forgot = Memory(), "older responses were forgotten, all together are too large: "
     part = "x" * (KEPT_RESPONSES // 3 - 2)
-    assert [kept.save(name, part) for name in ("a", "b", "c")] == [[], [], []]
-    assert kept.save("a", part) == [], "one that is kept again takes its own place, and is the newest from then on"
-    assert kept.save("d", part) == ["b"]
+    assert [kept.save(name, part) for name in ("a", "b", "c")] == [None, None, None]
+    assert kept.save("a", part) is None, "one that is kept again takes its own place, and is the newest from then on"
+    assert kept.save("d", part) == f"{forgot}b"
     assert list(kept.responses) == ["c", "a", "d"]
-    assert kept.save("e", "x" * (KEPT_RESPONSES - 2)) == ["c", "a", "d"]
+    assert kept.save("e", "x" * (KEPT_RESPONSES - 2)) == f"{forgot}c, a, d"
     assert list(kept.responses) == ["e"]
 
 

@@ -9,8 +9,8 @@ from temporalio.api.enums.v1 import EventType
 
 from activities.failures import FailureKind
 from activities.interface import Sent
+from scenario.steps.host import KEPT_RESPONSES
 from tests.stage import WHO, Stage, failing, outcomes
-from workflows.limits import KEPT_RESPONSES
 
 ORDER: dict[str, Any] = {
     "type": "order",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import takewhile
 from typing import Any, Final
 
 from liquid.builtin.expressions import BooleanExpression, Filter, FilteredExpression, Nil, Path, StringLiteral, logical
@@ -11,7 +12,6 @@ from liquid.builtin.expressions.primitive import Blank, Empty, FalseLiteral, Flo
 from liquid.builtin.output import OutputNode
 from liquid.expression import Expression
 
-from scenario.errors import TemplateError
 from scenario.liquid.engine.environment import text_engine
 from scenario.liquid.engine.logic import COMPARISONS
 from scenario.liquid.sinks.text import compile_condition, parse_template
@@ -192,69 +192,64 @@ def _invert_number_filter(name: str, value: Any, by: Any) -> Any:
             return value
 
 
-_TRUE: Final = frozenset({True})
-_FALSE: Final = frozenset({False})
 _KEEP_NOTHING: Final = frozenset({"find", "first", "last", "number"})
 """Filters that return nil for nil."""
 _MAKE_EMPTY: Final = frozenset({"compact", "map", "reject", "reverse", "sort", "sort_natural", "uniq", "where"})
 """Filters that return an empty list for nil."""
+_NOTHING: Final = frozenset[DataPath]()
 
 
-def find_certain_outcomes(source: str, root: str) -> frozenset[bool]:
-    """Return the outcomes of a condition that prove that a variable exists.
+def find_proven_paths(source: str, *, outcome: bool) -> frozenset[DataPath]:
+    """Return the paths of one or two names that certainly have a value if a condition has an outcome.
 
-    A missing value is false, equals `nil` and `blank`, is neither less nor more than any value, and contains nothing.
-    For a malformed condition, which is reported elsewhere, both outcomes count.
+    ``event.total > 5`` proves ``event`` and ``event.total``. A missing value is false, equals `nil` and `blank`, is
+    neither less nor more than any value, and contains nothing. Raise TemplateError for a malformed condition.
     """
-    try:
-        return certain_outcomes(compile_condition(source), root)
-    except TemplateError:
-        return _TRUE | _FALSE
+    return proven_paths(compile_condition(source), outcome=outcome)
 
 
-def certain_outcomes(part: Expression, root: str) -> frozenset[bool]:
+def proven_paths(part: Expression, *, outcome: bool) -> frozenset[DataPath]:
     """Return the same for a parsed condition."""
     match part:
         case BooleanExpression():
-            return certain_outcomes(part.expression, root)
-        case logical.LogicalAndExpression():
-            left, right = certain_outcomes(part.left, root), certain_outcomes(part.right, root)
-            return ((left | right) & _TRUE) | (left & right & _FALSE)
-        case logical.LogicalOrExpression():
-            left, right = certain_outcomes(part.left, root), certain_outcomes(part.right, root)
-            return ((left | right) & _FALSE) | (left & right & _TRUE)
+            return proven_paths(part.expression, outcome=outcome)
+        case logical.LogicalAndExpression() | logical.LogicalOrExpression():
+            left, right = proven_paths(part.left, outcome=outcome), proven_paths(part.right, outcome=outcome)
+            # A true "and" has two true sides, and a false "or" two false ones.
+            return left | right if isinstance(part, logical.LogicalAndExpression) is outcome else left & right
         case logical.LogicalNotExpression():
-            return frozenset(not result for result in certain_outcomes(part.right, root))
+            return proven_paths(part.right, outcome=not outcome)
         case Path() | FilteredExpression():
-            return _TRUE if _is_missing_with(part, root, frozenset({"has"})) else frozenset()
+            return _paths_with_value(part, frozenset({"has"})) if outcome else _NOTHING
         case logical.EqExpression() | logical.NeExpression():
-            asked = _true_if_compared(part, root)
             # A missing value equals both, so only "unequal" proves that the variable exists.
             unequal = any(isinstance(side, Nil | Blank) for side in part.children())
-            return asked and (_TRUE if unequal is isinstance(part, logical.NeExpression) else _FALSE)
+            return _compared(part) if (unequal is isinstance(part, logical.NeExpression)) is outcome else _NOTHING
         case logical.ContainsExpression():
-            return _true_if_compared(part, root, _MAKE_EMPTY)
+            return _compared(part, _MAKE_EMPTY) if outcome else _NOTHING
         case logical.LtExpression() | logical.GtExpression() | logical.LeExpression() | logical.GeExpression():
-            return _true_if_compared(part, root)
+            return _compared(part) if outcome else _NOTHING
         case _:
-            return frozenset()
+            return _NOTHING
 
 
-def _true_if_compared(comparison: Expression, root: str, last: frozenset[str] = frozenset()) -> frozenset[bool]:
-    """Return the true outcome if the variable is a side of a comparison."""
-    return _TRUE if any(_is_missing_with(side, root, last) for side in comparison.children()) else frozenset()
+def _compared(comparison: Expression, last: frozenset[str] = frozenset()) -> frozenset[DataPath]:
+    """Return the paths of both sides of a comparison."""
+    return _NOTHING.union(*(_paths_with_value(side, last) for side in comparison.children()))
 
 
-def _is_missing_with(side: Expression, root: str, last: frozenset[str]) -> bool:
-    """Return True if a side has no value when a variable is missing.
+def _paths_with_value(side: Expression, last: frozenset[str]) -> frozenset[DataPath]:
+    """Return the paths without which a side has no value.
 
     Args:
-        root: The variable's name.
         last: Further filters that may be the last one, since the comparison treats their empty result as missing.
     """
     if isinstance(side, FilteredExpression):
         *others, final = [used.name for used in side.filters or ()] or ["first"]
         if not (_KEEP_NOTHING | _MAKE_EMPTY).issuperset(others) or final not in _KEEP_NOTHING | last:
-            return False
+            return _NOTHING
         side = side.left
-    return isinstance(side, Path) and side.path[0] == root
+    if not isinstance(side, Path):
+        return _NOTHING
+    names = list(takewhile(lambda key: isinstance(key, str), side.path[:2]))
+    return frozenset(tuple(map(str, names[: length + 1])) for length in range(len(names)))

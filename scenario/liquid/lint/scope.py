@@ -9,7 +9,7 @@ from typing import Final
 from liquid.builtin.expressions import Filter, Path, PositionalArgument, StringLiteral
 from liquid.expression import Expression
 
-from scenario.liquid.analysis.conditions import certain_outcomes
+from scenario.liquid.analysis.conditions import DataPath, proven_paths
 from scenario.liquid.analysis.usage import BY_FIELD
 from scenario.liquid.engine.access import OPEN_NAMES
 from scenario.liquid.lint.findings import LintedText
@@ -124,8 +124,8 @@ class TemplateScope:
     own: dict[str, Tree] = field(default_factory=dict[str, Tree])
     tested: frozenset[str] = frozenset()
     """Variables that an enclosing ``if`` tests, so that they may belong to another trigger."""
-    present: frozenset[str] = frozenset()
-    """Variables that the outcome of an enclosing condition proves to exist."""
+    present: frozenset[DataPath] = frozenset()
+    """Paths of one or two names that the outcome of an enclosing condition proves to have a value."""
 
     def with_names(self, names: Mapping[str, Tree]) -> TemplateScope:
         return replace(self, inner=(*self.inner, names))
@@ -135,9 +135,7 @@ class TemplateScope:
 
     def with_outcome(self, condition: Expression, *, is_true: bool) -> TemplateScope:
         """Return the scope after a condition with a known outcome."""
-        roots = self.schema.possibly_missing
-        present = frozenset(root for root in roots if is_true in certain_outcomes(condition, root))
-        return replace(self, present=self.present | present)
+        return replace(self, present=self.present | proven_paths(condition, outcome=is_true))
 
     def copy(self) -> TemplateScope:
         """Return a scope that is independent in its assignments."""
@@ -168,9 +166,8 @@ class TemplateScope:
         if shape is None:
             self._report_unknown(root, at, linted, test=test)
             return ANYTHING
-        why = self.schema.possibly_missing.get(root) if shape is self.schema.known.get(root) else None
-        if why is not None and not test and root not in self.present:
-            linted.add("may-be-missing", f"'{root}' may be missing here: {why}", at, severity="warning")
+        if not test and shape is self.schema.known.get(root):
+            self._report_missing((root, *keys[:1]), at, linted)
         is_named = bool(keys) and isinstance(keys[0], str) and keys[0] not in _VIRTUAL
         if isinstance(shape, Object) and shape.requires_field and not is_named:
             linted.add("not-apart", f"name which part of '{root}' is meant: {root}.NAME", at)
@@ -192,6 +189,15 @@ class TemplateScope:
                 return ANYTHING
             done, at = f"{done}.{key}", at + len(key)
         return shape.whole if isinstance(shape, Object) else shape
+
+    def _report_missing(self, path: Sequence[object], at: int, linted: LintedText) -> None:
+        """Report a variable, or a field of one, that may be missing and that no condition has proven to exist."""
+        for length in range(1, len(path) + 1):
+            name = tuple(str(key) for key in path[:length])
+            why = self.schema.possibly_missing.get(".".join(name))
+            if why is not None and name not in self.present:
+                message = f"'{'.'.join(name)}' may be missing here: {why}"
+                linted.add("may-be-missing", message, at, severity="warning")
 
     def _report_unknown(self, root: str, at: int, linted: LintedText, *, test: bool) -> None:
         if root in self.schema.availability:

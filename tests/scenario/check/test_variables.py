@@ -204,7 +204,9 @@ JOINED = [f"{left} {word} {right}" for left in ASKED for right in ASKED for word
 def test_the_answer_without_an_event_never_tells_that_there_is_one():
     conditions = [*ASKED, *FILTERED, *JOINED]
     told = [
-        one for one in conditions if liquid.evaluate_condition(one, {}) in liquid.find_certain_outcomes(one, "event")
+        one
+        for one in conditions
+        if ("event",) in liquid.find_proven_paths(one, outcome=liquid.evaluate_condition(one, {}))
     ]
     assert told == []
 
@@ -231,32 +233,60 @@ TYPED = """\
       $defs:
         line: {properties: {sku: {type: string}}, additionalProperties: true}
 """
-SMS = "- sms: a\n  text: '{{ responses.wax.id }}'"
+READ_WAX = "{sms: a, text: '{{ responses.wax.id }}'}"
+SMS = f"- {READ_WAX}"
+ASKED_SMS = "- sms: a\n  text: '{% if responses.wax %}{{ responses.wax.id }}{% endif %}'"
 NONE = "error unknown-response: no step before this one saves a response as 'wax'"
 LATER = "error unknown-response: no step before this one saves a response as 'wax': the one on line {} comes later, or on another way"
+OWN = "error unknown-response: a step begins without 'responses.wax', which it saves: only later steps have it"
+UNSURE = (
+    "warning may-be-missing: 'responses.wax' may be missing here: the step on line {} keeps only a response that fits. "
+    "For others, ask {{% if responses.wax %}}, or give a default, {{{{ responses.wax.… | default: '-' }}}}"
+)
 RESPONSES: tuple[tuple[str, str | None], ...] = (
     (SMS, NONE),
     (WAX + SMS.replace("wax", "waxx"), "error unknown-response: no step before this one saves a response as 'waxx': did you mean 'wax'?"),
-    (SMS + "\n" + WAX, LATER.format(6)),
-    ("- webhook: wax\n  to: wax\n  body: {a: '{{ responses.wax.id }}'}\n  save: {as: wax}", LATER.format(4)),
-    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    (SMS + "\n" + WAX, LATER.format(5)),
+    ("- webhook: wax\n  to: wax\n  body: {a: '{{ responses.wax.id }}'}\n  save: {as: wax}", OWN),
+    (WAX + "- webhook: b\n  to: wax\n  body: {a: '{{ responses.wax.id }}'}\n  save: {as: wax}", OWN),
+    ("- repeat: {every: 1d, times: 2}\n  steps: [{webhook: b, to: wax, body: {a: '{{ responses.wax }}'}, save: {as: wax}}]", OWN),
+    ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, UNSURE.format(5)),
     ("- if: contact.id\n  then: [{webhook: wax, to: wax, save: {as: wax}}, {exit: x}]\n" + SMS, LATER.format(5)),
-    ("- wait_for: a\n  else: []\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
-    ("- wait_for: a\n  for: 1d\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, None),
+    ("- wait_for: a\n  else: []\n  then: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, UNSURE.format(6)),
+    ("- wait_for: a\n  for: 1d\n  else: [{webhook: wax, to: wax, save: {as: wax}}]\n" + SMS, UNSURE.format(6)),
     (WAX + "- if: responses.wax.ok\n  then: [{exit: x}]", None),
     (WAX + "- wait_for: a\n  if: event.id == responses.wax.id", None),
-    (WAX + "- wait: {until: '{{ responses.wax.at }}'}", None),
-    (TYPED + SMS, None),
-    (TYPED + SMS.replace(".id", ".idd"), "error unknown-field: 'responses.wax' has no field 'idd': did you mean 'id'?"),
-    (TYPED + SMS.replace(".id", ".nowhere"), "warning unknown-field: 'responses.wax' has no field 'nowhere' by its schema"),
-    (TYPED + SMS.replace(".id", ".id.value"), "error no-object: 'responses.wax.id' is a text, it has no field 'value'"),
-    (TYPED + SMS.replace(".id", ".queued.x"), "error no-object: 'responses.wax.queued' is true or false, it has no field 'x'"),
-    (TYPED + SMS.replace(".id", ".lines.sku"), "error list-field: 'responses.wax.lines' is a list, it has no field 'sku': loop over it, take responses.wax.lines.first.sku, or ask responses.wax.lines | has: 'sku', 'x'"),
-    (TYPED + SMS.replace(".id", ".more.anything"), None),
-    (TYPED + SMS.replace(".id", ".any.anything"), None),
-    (TYPED + SMS.replace(".id", ".one.nam"), "error unknown-field: 'responses.wax.one' has no field 'nam': did you mean 'name'?"),
-    (TYPED + WAX.replace(": wax\n", ": again\n", 1) + SMS.replace(".id", ".idd"), None),
-    ("- if: contact.id\n  then:\n" + "".join(f"  {line}\n" for line in TYPED.splitlines()) + "  else: [{webhook: b, to: b, save: {as: wax, schema: {properties: {ref: {}}}}}]\n" + SMS.replace(".id", ".ref"), None),
+    (WAX + "- wait: {until: '{{ responses.wax.at }}'}", UNSURE.format(4)),
+    (WAX + "- webhook: b\n  to: wax\n  body: {a: {$if: responses.wax.id, $then: '{{ responses.wax.id }}', $else: '{{ responses.wax.no }}'}}", UNSURE.format(4)),
+    # A condition proves that there is one, and so does a template.
+    (WAX + f"- if: responses.wax != blank\n  then: [{READ_WAX}]", None),
+    (WAX + f"- if: responses.wax.id\n  then: [{READ_WAX}]", None),
+    (WAX + f"- if: responses.wax.n > 5 and contact.id\n  then: [{READ_WAX}]", None),
+    (WAX + f"- if: responses.wax.n > 5 or contact.id\n  then: [{READ_WAX}]", UNSURE.format(4)),
+    (WAX + f"- if: responses.wax.id\n  else: [{READ_WAX}]", UNSURE.format(4)),
+    (WAX + "- if: responses.wax == blank\n  then: [{exit: x}]\n" + SMS, None),
+    (WAX + f"- switch: responses.wax.id\n  cases: {{a: [{READ_WAX}]}}", None),
+    (WAX + "- sms: a\n  text: '{% if responses.wax %}{{ responses.wax.id }}{% endif %}{{ responses.wax.id | default: 1 }}'", None),
+    (WAX + "- sms: a\n  text: '{% assign wax = responses.wax %}{{ wax.id }}'", UNSURE.format(4)),
+    (WAX + "- sms: a\n  text: '{% for line in responses.wax.lines %}{{ line }}{% endfor %}'", UNSURE.format(4)),
+    # One is proven only until its step begins again, and one that proves another proves nothing of it.
+    (WAX + WAX.replace(": wax\n", ": again\n", 1) + SMS, UNSURE.format(4)),
+    (WAX + "- if: responses.wax.id\n  else: [{exit: x}]\n" + WAX.replace(": wax\n", ": again\n", 1) + SMS, UNSURE.format(4)),
+    (WAX + WAX.replace("wax", "b") + f"- if: responses.b.id\n  then: [{READ_WAX}]", UNSURE.format(4)),
+    (WAX + "- if: responses.wax.id\n  else: [{exit: x}]\n- repeat: {every: 1d, times: 2}\n  steps: [{sms: b, text: hi}]\n" + SMS, None),
+    (WAX + f"- if: responses.wax.id\n  else: [{{exit: x}}]\n- repeat: {{every: 1d, times: 2}}\n  steps: [{READ_WAX}, {{webhook: c, to: wax, save: {{as: wax}}}}]", UNSURE.format(4)),
+    (TYPED + ASKED_SMS, None),
+    (TYPED + SMS, UNSURE.format(4)),
+    (TYPED + ASKED_SMS.replace(".id", ".idd"), "error unknown-field: 'responses.wax' has no field 'idd': did you mean 'id'?"),
+    (TYPED + ASKED_SMS.replace(".id", ".nowhere"), "warning unknown-field: 'responses.wax' has no field 'nowhere' by its schema"),
+    (TYPED + ASKED_SMS.replace(".id", ".id.value"), "error no-object: 'responses.wax.id' is a text, it has no field 'value'"),
+    (TYPED + ASKED_SMS.replace(".id", ".queued.x"), "error no-object: 'responses.wax.queued' is true or false, it has no field 'x'"),
+    (TYPED + ASKED_SMS.replace(".id", ".lines.sku"), "error list-field: 'responses.wax.lines' is a list, it has no field 'sku': loop over it, take responses.wax.lines.first.sku, or ask responses.wax.lines | has: 'sku', 'x'"),
+    (TYPED + ASKED_SMS.replace(".id", ".more.anything"), None),
+    (TYPED + ASKED_SMS.replace(".id", ".any.anything"), None),
+    (TYPED + ASKED_SMS.replace(".id", ".one.nam"), "error unknown-field: 'responses.wax.one' has no field 'nam': did you mean 'name'?"),
+    (TYPED + WAX.replace(": wax\n", ": again\n", 1) + ASKED_SMS.replace(".id", ".idd"), None),
+    ("- if: contact.id\n  then:\n" + "".join(f"  {line}\n" for line in TYPED.splitlines()) + "  else: [{webhook: b, to: b, save: {as: wax, schema: {properties: {ref: {}}}}}]\n" + ASKED_SMS.replace(".id", ".ref"), None),
 )  # fmt: skip
 
 
