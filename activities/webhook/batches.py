@@ -220,8 +220,13 @@ class Batches:
         """Record the outcome of each item after a 2xx. Return a note about items that were not delivered.
 
         The store is tried several times, since the request must otherwise be sent again. Raise ApplicationError if the
-        receiver wants some items later: the next attempt has only these.
+        response with the results was cut off, or if the receiver wants some items later: the next attempt has only
+        these.
         """
+        if batch.results is not None and response.body_error is not None:
+            sentence = f"{attempt.destination} answered {response.status}, and the results of the items were cut off"
+            judgement = Judgement(Verdict(Outcome.RETRY, response.body_error, unknown=True), sentence)
+            raise attempt.failed(judgement, status=response.status)
         if batch.key is None:
             identifiers = [item.contact_id for item in members.items]
         else:

@@ -135,7 +135,7 @@ def item_outcomes(
     """
     if batch.results is None:
         return [ItemAnswer("delivered") for _ in identifiers], None
-    why = "it did not arrive completely, or is too large"
+    why = "it is compressed, or too large"
     try:
         if response.complete:
             answer = json.loads(response.body.decode("utf-8-sig")) if response.body.strip() else None

@@ -152,7 +152,7 @@ class Call:
 
 
 @asynccontextmanager
-async def listening(receive: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncGenerator[str]:
+async def listening(receive: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncGenerator[str]:
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", receive)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)

@@ -15,7 +15,20 @@ from activities.webhook import activity, batches
 from activities.webhook.route import Diverted
 from runtime.store import StoreUnavailable
 from scenario.words import Operation
-from tests.e2e.conftest import Server, Site, entry, listening, opened, outcomes, publish, until
+from tests.e2e.conftest import (
+    WORKER,
+    Server,
+    Site,
+    entry,
+    listening,
+    opened,
+    outcomes,
+    process,
+    publish,
+    store_in,
+    until,
+)
+from workflows import delivery
 
 pytestmark = pytest.mark.encrypted
 
@@ -122,6 +135,70 @@ async def test_contacts_that_a_list_of_refused_ones_lacks_are_delivered(site: Si
     await until(lambda: has_ended(site, batch))
     assert [sorted(ids(body)) for _, body in crm.calls] == [["1", "2", "3"], ["3"]]
     assert await site.store.batch_counts([batch]) == {batch: {"delivered": 2, "refused": 1}}
+
+
+PARTIAL = """
+scenario: partial
+trigger: segment
+steps:
+  - webhook: crm
+    url: https://crm.example.com/people
+    batch: {size: 3, within: 1d, wait: true, results: {list: results, id: id, status: code, others: accepted}}
+    timeout: 1s
+    retry: {initial_interval: 1s, backoff_coefficient: 1}
+    body:
+      people: {$for: person in contacts, $each: {id: "{{ person.contact.id }}", at: "{{ now }}"}}
+"""
+
+
+async def test_a_batch_is_sent_again_under_the_same_id_until_its_answer_is_recorded(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The receiver takes each request. Answers are lost by the network, by half, and with a killed worker."""
+    monkeypatch.setattr(delivery, "GRACE", timedelta(0))
+    answer, calls = json.dumps({"results": [{"id": "2", "code": 404}]}).encode(), list[tuple[str, bytes]]()
+
+    async def receive(request: web.Request) -> web.StreamResponse:
+        calls.append((request.headers["webhook-id"], await request.read()))
+        number, response = len(calls), web.StreamResponse(status=207, headers={"content-length": str(len(answer))})
+        if number == 2:
+            await asyncio.sleep(60)  # until the worker is killed
+        if number > 2:
+            await response.prepare(request)
+            await response.write(answer if number > 3 else answer[:9])
+        if number != 4 and request.transport is not None:
+            request.transport.abort()
+        return response
+
+    async def called(number: int) -> None:
+        await until(lambda: asyncio.sleep(0, len(calls)), lambda found: found >= number)
+
+    async with (
+        listening(receive) as url,
+        opened(await server.connect(), tmp_path, routes=Diverted(url)) as site,
+        site.working("journeys"),
+    ):
+        variables = {**server.environ, "SCENARIO_STORE": store_in(tmp_path), "TEST_RECEIVER": url}
+        log, worker = tmp_path / "log", (*WORKER, "--queues", "webhooks")
+        await publish(site.client, tmp_path, PARTIAL)
+        journeys = [await site.client.enter(entry("partial", n)) for n in (1, 2, 3)]
+        async with process(*worker, log=log, environ=variables):
+            await called(2)
+        async with process(*worker, log=log, environ={**variables, "TEST_STALLS": "1"}):
+            await called(4)
+            [batch] = {item.batch for n in "123" for item in await site.store.batch_items_of(n)}
+            await until(lambda: site.store.batch_counts([batch]), lambda found: "pending" not in found[batch])
+        async with site.working("webhooks"):
+            await until(lambda: has_ended(site, batch))
+            held = await until(lambda: state_of(site, journeys[1].id, "held"))
+            ends = [outcomes(await journeys[number].result()) for number in (0, 2)]
+        counts = await site.store.batch_counts([batch])
+    assert ends == [[("crm", "delivered")]] * 2
+    assert "refused this contact's item of a batch: status 404" in held["waiting"]["reason"]
+    assert counts == {batch: {"delivered": 2, "refused": 1}}
+    assert len(calls) == 4
+    [(_, body)] = set(calls)
+    assert sorted(ids(body)) == ["1", "2", "3"]
 
 
 async def logged(site: Site, number: int, **wanted: Any) -> list[tuple[str, int | None]] | None:
