@@ -207,6 +207,9 @@ def _tell_trial(trial: Trial, save: Path | None, seconds: float) -> None:
         note(f"step {name}: no contact took the branch {' or '.join(map(repr, ways))}")
     for name in trial.unmade:
         note(f"no response '{name}' could be generated that fits its schema: give one with --response {name}=JSON")
+    for one in trial.empty:
+        place = f"{one.file}:{one.line}:{one.column}"
+        note(f"{place}: {{{{ {one.output} }}}} printed nothing for {one.contacts} of {count(trial.wanted, 'contact')}")
     failure = trial.failure
     if failure is None:
         refused = f", {trial.refused} would not have been admitted" if trial.refused else ""

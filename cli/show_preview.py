@@ -115,6 +115,9 @@ def _step(step: Mapping[str, Any], message: Iterator[Text], *, aside: bool) -> I
     bar = text(f"{indent}  │ ", "dim")
     for shown in message:
         yield Text.assemble(bar, shown if taken else text(shown.plain, "dim"))
+    for empty in step.get("empty", ()):
+        place = f"{empty['file']}:{empty['line']}:{empty['column']}"
+        yield text(f"{indent}  ○ {place}: {{{{ {empty['output']} }}}} printed nothing", "yellow" if taken else "dim")
 
 
 def _times(step: Mapping[str, Any]) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from operator import itemgetter
 from typing import Any
 
 from activities.channel import RenderedMessage
 from authoring.errors import BadInput
 from authoring.preview.draft import VERSION, Draft
-from authoring.preview.rendering import TemplateLocator
+from authoring.preview.rendering import EmptyOutput, TemplateLocator
 from authoring.preview.walk import PreviewInputs, PreviewRun, StepPreview
 from scenario.entry.admission import EntryRefused, Withheld, check_rules, entry_data, key_of, withheld
 from scenario.entry.entry import Entry, journey_id, parse_entry
@@ -139,7 +140,8 @@ def report(shown: Preview, places: TemplateLocator, only: str | None = None) -> 
     It has ``journey``, ``contact``, ``key``, ``entered_at``, ``timezone``, ``refused``, ``withheld`` (null, or
     ``outcome`` and ``reason``), ``notes``, ``exit`` and ``steps``. Each step has ``id``, ``kind``, ``what``, ``taken``,
     ``reachable``, ``branch``, ``at`` and ``outcome``, and optionally ``reason``, ``waits_until``, ``way``, ``note``,
-    ``error`` (``message``, ``file``, ``line``, ``column``), and ``request`` (``method``, ``url``, ``headers``, names of
+    ``error`` (``message``, ``file``, ``line``, ``column``), ``empty`` (``output`` and place of each output that printed
+    nothing), and ``request`` (``method``, ``url``, ``headers``, names of
     ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
@@ -177,7 +179,14 @@ def _step(passed: StepPreview, places: TemplateLocator, zone: str) -> dict[str, 
     made |= {key: value for key, value in further.items() if value is not None}
     if isinstance(passed.result, RenderedMessage):
         made |= passed.result.describe()
+        empty = [empty_output(places, passed.id, one) for one in passed.empty]
+        made |= {"empty": sorted(empty, key=itemgetter("file", "line", "column"))} if empty else {}
     if passed.problem is not None:
         found = places.find(passed.id, passed.problem)
         made["error"] = {"message": found.message, "file": found.file, "line": found.line, "column": found.column}
     return made
+
+
+def empty_output(places: TemplateLocator, step: str, empty: EmptyOutput) -> dict[str, Any]:
+    found = places.find_output(step, empty)
+    return {"output": empty.expression, "file": found.file, "line": found.line, "column": found.column}

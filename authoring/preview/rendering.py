@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -21,7 +21,7 @@ from scenario.errors import Aborted, BadRecipient, NotConfigured, TemplateError
 from scenario.model.scenario import Scenario, load, outline
 from scenario.plan.compile import named_steps
 from scenario.recipients import Mailbox
-from scenario.source.findings import Finding
+from scenario.source.findings import Finding, clip
 from scenario.source.report import Report
 from scenario.source.source import Path as Place
 from scenario.source.source import Source
@@ -31,6 +31,8 @@ from scenario.time import LAST
 from scenario.type_guards import is_list, is_mapping, mapping_or_empty, walk
 
 if TYPE_CHECKING:
+    from liquid.expression import Expression
+
     from activities.webhook.destinations.destinations import Destinations
     from runtime.public_links import Subscriber
 
@@ -87,6 +89,21 @@ class RenderProblem:
 
 
 Result = RenderedMessage | NothingToSend | RenderProblem
+
+
+@dataclass(frozen=True)
+class EmptyOutput:
+    """An output that printed nothing, or null in JSON, and its place in the text of its template."""
+
+    expression: str
+    source: str = field(repr=False)
+    offset: int
+
+    @classmethod
+    def all_of(cls, expressions: Iterable[Expression]) -> tuple[Self, ...]:
+        """Return recorded expressions without repetitions, which loops cause."""
+        once = {(one.token.source, one.token.start_index): one for one in expressions}
+        return tuple(cls(str(one), source, offset) for (source, offset), one in once.items())
 
 
 def placeholder(step: str) -> str:
@@ -191,14 +208,27 @@ class TemplateLocator:
 
     def find(self, step: str, problem: RenderProblem) -> Finding:
         """Return the finding for a step's problem, at the failing output if a template fails."""
-        report = self._read()
+        self._read()
         place = self._steps.get(step, ())
         message = problem.message
         offset, key = None, False
         if problem.error is not None and (found := self._failing(place, problem, problem.error)):
             template, error = found
             place, offset, key, message = _inside(template, error)
-        asked = (place, message, key, offset)
+        return self._find(place, message, key, offset)
+
+    def find_output(self, step: str, empty: EmptyOutput) -> Finding:
+        """Return the finding for an output of a step that printed nothing."""
+        self._read()
+        place, key, offset = self._steps.get(step, ()), False, None
+        for template in self._templates(place):
+            if (found := _place_of(template, empty.source)) is not None:
+                (place, key), offset = found, empty.offset - template.lead
+                break
+        return self._find(place, f"{{{{ {clip(empty.expression)} }}}} printed nothing", key, offset)
+
+    def _find(self, place: Place, message: str, key: bool, offset: int | None) -> Finding:
+        report, asked = self._read(), (place, message, key, offset)
         if asked not in self._found:
             known = set(report.findings)
             report.add(place, _CODE, message, key=key, offset=offset)
@@ -219,10 +249,7 @@ class TemplateLocator:
     ) -> tuple[Template, TemplateError] | None:
         """Return the template of a step that raises this error, and its own error."""
         failing: list[tuple[Template, TemplateError]] = []
-        for template in templates(self._data):
-            inner = (path for path in self._steps.values() if len(path) > len(place))
-            if template.path[: len(place)] != place or any(template.path[: len(path)] == path for path in inner):
-                continue
+        for template in self._templates(place):
             try:
                 _RENDER[template.kind](template.source, problem.data)
             except TemplateError as raised:
@@ -233,6 +260,13 @@ class TemplateLocator:
         same = (found for found in failing if (found[1].reason, found[1].offset) == said)
         return next(same, failing[0] if failing else None)
 
+    def _templates(self, place: Place) -> Iterator[Template]:
+        """Yield the templates of the step at a place, without those of steps in it."""
+        inner = [path for path in self._steps.values() if len(path) > len(place)]
+        for template in templates(self._data):
+            if template.path[: len(place)] == place and all(template.path[: len(path)] != path for path in inner):
+                yield template
+
     def _read(self) -> Report:
         if self._report is None:
             source = Source(self._file.content, self._file.name)
@@ -241,6 +275,18 @@ class TemplateLocator:
             self._data = inline_files(data, self._file.read, self._report)
             self._steps = {step.id: step.path for step in outline(self._data) if step.id is not None}
         return self._report
+
+
+def _place_of(template: Template, source: str) -> tuple[Place, bool] | None:
+    """Return the place of a text in a template, with True for a key, or None if the template does not have it."""
+    if isinstance(template.source, str):
+        return (template.path, False) if template.source == source else None
+    for path, value in walk(template.source):
+        if value == source:
+            return (*template.path, *path), False
+        if path and path[-1] == source:
+            return (*template.path, *path), True
+    return None
 
 
 def _inside(template: Template, error: TemplateError) -> tuple[Place, int | None, bool, str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from activities.channel import RenderedMessage
-from authoring.preview.contact import PreviewInputs, preview, refusal
+from authoring.preview.contact import PreviewInputs, empty_output, preview, refusal
 from authoring.preview.draft import Draft
-from authoring.preview.rendering import RenderProblem, TemplateLocator
+from authoring.preview.rendering import EmptyOutput, RenderProblem, TemplateLocator
 from authoring.preview.responses import Replies
 from authoring.preview.samples import Samples
 from authoring.preview.walk import GivenEvent, StepPreview
@@ -57,7 +58,21 @@ class Trial:
     """Branches without steps that no contact took, by step."""
     unmade: list[str] = field(default_factory=list[str])
     """Names of saved responses for which none matching the schema was found."""
+    empty: list[EmptyTally] = field(default_factory=list["EmptyTally"])
+    """Outputs that printed nothing for a contact, by step, in the order of the text."""
     failure: RenderFailure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmptyTally:
+    """An output that printed nothing, or null in JSON, and the number of contacts for whom it did."""
+
+    step: str
+    output: str  # its expression, without braces
+    file: str
+    line: int
+    column: int
+    contacts: int
 
 
 def attempt(
@@ -75,6 +90,7 @@ def attempt(
     trial = Trial(wanted=wanted, seed=seed, at=at.isoformat())
     missed: dict[str, RenderProblem | None] = dict.fromkeys(draft.steps)
     seen: set[str] = set()
+    empty: Counter[tuple[str, EmptyOutput]] = Counter()
     untaken = {name: _bare_ways(draft, name) for name in draft.steps if step in (None, name)}
     for number in range(1, wanted + 1):
         entry = _admitted(samples, number, draft, given)
@@ -91,6 +107,8 @@ def attempt(
             if passed.reachable:
                 seen.add(passed.id)
                 untaken[passed.id].discard(passed.way or passed.outcome)
+                if isinstance(passed.result, RenderedMessage):
+                    empty.update((passed.id, one) for one in passed.empty)
                 if problem is not None:
                     trial.failure = _failure(draft, places, number, passed, entry, circumstances)
                     return trial
@@ -99,6 +117,8 @@ def attempt(
         trial.rendered += 1
         each()
     trial.unmade = replies.unmade
+    tallies = [EmptyTally(step=name, **empty_output(places, name, one), contacts=n) for (name, one), n in empty.items()]
+    trial.empty = sorted(tallies, key=lambda one: (one.file, one.line, one.column))
     for name, problem in missed.items():
         if name not in seen and step in (None, name):
             trial.missed[name] = None if problem is None else places.find(name, problem)

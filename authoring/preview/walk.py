@@ -11,9 +11,10 @@ from typing import Any, Final
 from activities.interface import Delivery
 from activities.webhook.outcome import SavedResponse
 from authoring.preview.draft import Draft
-from authoring.preview.rendering import ROOT, MessageRenderer, NothingToSend, RenderProblem, Result
+from authoring.preview.rendering import ROOT, EmptyOutput, MessageRenderer, NothingToSend, RenderProblem, Result
 from authoring.preview.responses import keep
 from authoring.virtual.host import Clock, VirtualHost, Workspace
+from scenario import liquid
 from scenario.entry.objects import event_root
 from scenario.plan import plan
 from scenario.policies.order import Defer, Hold, Skip
@@ -70,6 +71,7 @@ class StepPreview:
     way: str | None = None  # the branch taken, if the outcome does not name it
     note: str | None = None  # the draw, if chance decides
     result: Result | None = None
+    empty: tuple[EmptyOutput, ...] = ()  # outputs of the result that printed nothing
     delivery: Delivery | None = None
 
     @property
@@ -103,6 +105,7 @@ class PreviewRun:
         self._names = {id(step): name for name, step in draft.steps.items()}
         self._passed: list[StepPreview] = []
         self._result: Result | None = None
+        self._empty: tuple[EmptyOutput, ...] = ()
         self._delivery: Delivery | None = None
 
     def go(self, start: datetime) -> list[StepPreview]:
@@ -134,7 +137,7 @@ class PreviewRun:
         name = self._names[id(step)]
         row = self._draft.plan.steps[name]
         host, self._taken = self._host(here, step), here.taken
-        self._result = self._delivery = None
+        self._result, self._empty, self._delivery = None, (), None
         journey = host.clock.start(row.perform(host))
         host.clock.run()
         went = journey.result
@@ -153,6 +156,7 @@ class PreviewRun:
             note=record.note if record else None,
             until=_end(host),
             result=self._result,
+            empty=self._empty,
             delivery=self._delivery,
         )
         ended, has_lists = isinstance(went, Leave), any(True for _ in step.lists(step.keys()))
@@ -203,7 +207,9 @@ class PreviewRun:
         )
         assert isinstance(step, DeliveryStep)  # noqa: S101 no other step is delivered
         journey = str(self._data["journey"]["id"])
-        result = self._result = self._given.renderer.render(step, delivery, journey, self._draft.scenario)
+        with liquid.record_empty_outputs() as empty:
+            result = self._result = self._given.renderer.render(step, delivery, journey, self._draft.scenario)
+        self._empty = EmptyOutput.all_of(empty)
         match result:
             case RenderProblem():
                 return Failed(reason=result.message)

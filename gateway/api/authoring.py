@@ -202,6 +202,16 @@ class RenderingError(ResponseBody):
     column: int
 
 
+class PreviewedOutput(ResponseBody):
+    """An output of a message, and its place in the scenario's files."""
+
+    output: str
+    """Without braces, such as `contact.firstname | capitalize`."""
+    file: str
+    line: int
+    column: int
+
+
 class PreviewedRequest(ResponseBody):
     """A webhook's request, with secrets shown by name."""
 
@@ -238,6 +248,8 @@ class PreviewedStep(ResponseBody):
     """The way that the contact takes from here."""
     note: str | None = None
     error: RenderingError | None = None
+    empty: list[PreviewedOutput] | None = None
+    """The outputs of its message that printed nothing, or `null` in JSON."""
     request: PreviewedRequest | None = None
     message: dict[str, str] | None = None
     """E-mail: `from`, `to`, `subject`, `date`, `message_id`, `text`, `html`, `source`. SMS: `to`, `text`."""

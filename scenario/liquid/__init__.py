@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scenario.liquid.analysis.conditions import find_compared_values, find_proven_paths
     from scenario.liquid.analysis.fields import find_fields
     from scenario.liquid.analysis.usage import trace_usage
+    from scenario.liquid.engine.context import record_empty_outputs
     from scenario.liquid.shapes import Kind
     from scenario.liquid.sinks.body import render_form, render_json, render_plain
     from scenario.liquid.sinks.mailbox import render_mailbox
@@ -41,6 +42,7 @@ _HOMES = {
     "sinks.request": ("check_header_name", "render_header", "render_path", "render_url"),
     "sinks.text": ("evaluate_condition", "evaluate_value", "parse_text", "render_html", "render_line", "render_text"),
     "analysis.usage": ("trace_usage",),
+    "engine.context": ("record_empty_outputs",),
     "shapes": ("Kind",),
 }
 HOME_OF = {name: module for module, names in _HOMES.items() for name in names}

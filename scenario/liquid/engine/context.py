@@ -7,12 +7,15 @@ captures therefore need no analysis.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from io import StringIO
-from typing import Any, TextIO, cast
+from typing import Any, Final, TextIO, cast
 
 from liquid import BoundTemplate, RenderContext
 from liquid.builtin.content import ContentNode, Literal
+from liquid.expression import Expression
 from liquid.token import Token
 from liquid.undefined import UNDEFINED
 from liquid.utils import ReadOnlyChainMap
@@ -22,6 +25,25 @@ from scenario.liquid.engine.access import OPEN_NAMES, Open, open_value
 from scenario.liquid.engine.limits import MAX_LOCALS, MAX_OUTPUT, BoundReached, Budget, size_limit
 from scenario.liquid.engine.values import to_text
 from scenario.type_guards import is_mapping
+
+_empty_outputs: Final[ContextVar[list[Expression] | None]] = ContextVar("empty outputs", default=None)
+
+
+@contextmanager
+def record_empty_outputs() -> Generator[list[Expression]]:
+    """Record the expressions of all outputs that print nothing, or null in JSON, while templates are rendered."""
+    recorded: list[Expression] = []
+    token = _empty_outputs.set(recorded)
+    try:
+        yield recorded
+    finally:
+        _empty_outputs.reset(token)
+
+
+def note_empty_output(expression: Expression) -> None:
+    """Note an output that printed nothing, while they are recorded."""
+    if (recorded := _empty_outputs.get()) is not None:
+        recorded.append(expression)
 
 
 class Sink:

@@ -26,7 +26,7 @@ from liquid.tag import Tag
 from liquid.token import TOKEN_EOF, TOKEN_EXPRESSION, TOKEN_OUTPUT, TOKEN_STRING, TOKEN_TAG, Token
 
 from scenario.errors import Aborted
-from scenario.liquid.engine.context import Context, DiscardingSink, Sink
+from scenario.liquid.engine.context import Context, DiscardingSink, Sink, note_empty_output
 from scenario.liquid.engine.lexer import expression_stream, liquid_tag_stream
 from scenario.liquid.engine.limits import check_digits
 from scenario.liquid.engine.logic import parse_condition, parse_operand
@@ -52,7 +52,11 @@ class OutputValue(OutputNode):
 
     def render_to_output(self, context: RenderContext, buffer: Sink) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Write the value to the sink, which escapes it."""
-        return buffer.value(self.expression.evaluate(context), self.token)
+        value = self.expression.evaluate(context)
+        written = buffer.value(value, self.token)
+        if not written or value is None:
+            note_empty_output(self.expression)
+        return written
 
     render = render_to_output  # pyright: ignore[reportAssignmentType]
 

@@ -14,7 +14,7 @@ from liquid.builtin.tags.for_tag import ForLoop
 from liquid.exceptions import LiquidError, LiquidInterrupt, LiquidSyntaxError, LiquidTypeError
 from liquid.expression import Expression
 
-from scenario.liquid.engine.context import Context, Sink
+from scenario.liquid.engine.context import Context, Sink, note_empty_output
 from scenario.liquid.engine.environment import ParsedTemplate
 from scenario.liquid.engine.values import JsonValueError, json_text, replace_surrogates
 
@@ -94,6 +94,8 @@ class LiquidPart(BodyPart):
     def write(self, context: Context, sink: Sink, lead: str) -> None:
         try:
             value = self.text(context) if self.output is None else self.output.evaluate(context)
+            if self.output is not None and (value is None or (type(value) is str and not value)):
+                note_empty_output(self.output)
             sink.put(lead + (encode_basestring(value) if type(value) is str else json_text(value)))
         except JsonValueError as error:
             raise _with_place(LiquidTypeError(str(error), token=self.template.nodes[0].token), self.path) from error

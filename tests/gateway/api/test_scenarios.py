@@ -180,6 +180,16 @@ async def test_a_preview_shows_what_the_command_shows(door: Door):
         await door.call("POST", "/preview", json={"scenario": name, "entry": ENTRY}, status=404)
 
 
+async def test_a_preview_names_the_outputs_that_printed_nothing(door: Door):
+    steps = "  - sms: hi\n    text: 'Hello {{ contact.nickname }}!'\n"
+    source = f"scenario: post-purchase\ntrigger: order\npurpose: transactional\nsteps:\n{steps}"
+    entry = {**ENTRY, "contact": {**ENTRY["contact"], "cellphone": "+33612345678"}}
+    shown = await door.call("POST", "/preview", json={"source": source, "entry": entry, "at": AT})
+    (step,) = shown["steps"]
+    assert step["message"]["text"] == "Hello !"
+    assert step["empty"] == [{"output": "contact.nickname", "file": "scenario.yaml", "line": 6, "column": 21}]
+
+
 async def test_what_cannot_be_shown_is_said(door: Door):
     wrong: list[tuple[str, Any, str]] = [("entry", {}, '"pointer": "/entry'), ("step", "thank-yuo", "'thank-you'?")]
     for name, value, said in wrong:

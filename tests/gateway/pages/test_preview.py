@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,16 @@ async def test_each_step_is_shown_byte_by_byte_at_its_local_time(reader: Site):
     assert ("skipped" in mail, "not reached by this contact" in hook) == (True, True)
     assert hook.split(" then of ")[0].endswith(" not taken")
     assert page.values("li.step", "class")[3] == "card step aside depth-1"
+
+
+async def test_an_output_that_printed_nothing_is_named(reader: Site):
+    entry = json.loads(json.dumps(ENTRY))
+    del entry["contact"]["firstname"]
+    page = await preview(reader, {"entry": json.dumps(entry)})
+    mail, _, _, hook, text = page.texts("li.step")
+    for shown in (mail, hook):
+        assert re.search(r" \d+:\d+: \{\{ contact\.firstname \}\} printed nothing$", shown)
+    assert "printed nothing" not in text
 
 
 async def test_an_entry_is_made_up(reader: Site):
