@@ -139,11 +139,14 @@ class Renewals:
         if opened.version == renewal.version:
             return Renewed(error=f"the journey follows {name} already")
         try:
-            return _found(old, opened, renewal)
+            found = _found(old, opened, renewal)
         except MigrationError as error:
             return Renewed(version=opened.version, error=f"{name}: {error}")
         except ValidationError:  # said here, since the journey would fail over it again and again
             return Renewed(version=opened.version, error=f"{name} is not for this version of the workers: update them")
+        if opened.version < renewal.version:  # before it is ordered: events from then on may be for that version
+            await self._store.expect_earlier(renewal.workflow_id, renewal.run_id)
+        return found
 
     @activity.defn(name=ADOPT.name)
     async def adopt(self, adoption: Adoption) -> None:

@@ -349,6 +349,8 @@ class Renewal:
     to: int | None = None  # the operator's version; None for the newest
     names: dict[str, str] = field(default_factory=dict[str, str])  # new ids of steps by their old ones
     follows: bool = False  # True if the journey follows newer versions, without an operator
+    workflow_id: str = ""
+    run_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,10 +160,13 @@ async def publish_checked(
             version. None: that of the content, and `pin` if it is new.
     """
     content = document(scenario)
-    plan = dump_plan(compile_plan(scenario, follows=journeys == "follow"))
+    compiled = compile_plan(scenario, follows=journeys == "follow")
+    plan = dump_plan(compiled)
     name = scenario.scenario
     before = await store.newest(name)
-    version = await store.publish(name, content, plan, digest(content), by, newest=newest, journeys=journeys)
+    version = await store.publish(
+        name, content, plan, digest(content), by, newest=newest, journeys=journeys, events=compiled.events
+    )
     last = await store.newest(name) or version
     made = Publication(name, version, last, warnings)
     if before is None or version <= before or version < last:

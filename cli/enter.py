@@ -108,7 +108,7 @@ def _report(command: str, contact: str, second: str, heard: EventView) -> None:
     if heard.pending:
         parts.append(f"{count(heard.pending, 'entry', 'entries')} pending, told once admitted")
     if not parts:
-        parts.append("no journey told: none is running")
+        parts.append(f"no journey told: none {'uses this event' if heard.unused else 'is running'}")
     if heard.goals:
         parts.append(f"{count(heard.goals, 'goal')} counted")
     say("; ".join(parts))

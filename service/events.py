@@ -137,7 +137,7 @@ class ChangeView(View):
 
     @property
     def has_effect(self) -> bool:
-        """False if it reached nothing, so that a repetition may reach something."""
+        """False if the contact has nothing that it could reach, so that a repetition may reach something."""
         return bool(self.told or self.pending)
 
 
@@ -146,12 +146,14 @@ class EventView(ChangeView):
 
     goals: int = 0
     """Number of goals counted for journeys that are over."""
+    unused: int = 0
+    """Number of running journeys that did not receive it, since their scenario does not use its name."""
     troubles: Annotated[Mapping[str, str], Field(exclude=True)] = {}
     """The reason why a goal, or its value, was ignored, by journey."""
 
     @property
     def has_effect(self) -> bool:
-        return super().has_effect or bool(self.goals)
+        return super().has_effect or bool(self.goals or self.unused)
 
 
 class EventService:
@@ -178,7 +180,7 @@ class EventService:
         *,
         at: datetime | None = None,
     ) -> EventView:
-        """Report an event to every journey of a contact, and count the goals of those that are over.
+        """Report an event to every journey of a contact that may use it, and count the goals of those that are over.
 
         Args:
             name: The event's name, such as ``order.delivered``.
@@ -188,7 +190,7 @@ class EventService:
         """
         message = event_message(name, properties, identifier, at)
         self._check_sender(caller, name)
-        reached = await self._signal_all(caller, contact, "event", message)
+        reached = await self._signal_all(caller, contact, "event", message, name)
         if reached.unknown:
             return reached
         # Looked up after the signals: a journey that ends in between has received the event or is over by now.
@@ -227,10 +229,14 @@ class EventService:
         message = event_message(name, properties, identifier, at)
         self._check_sender(caller, name)
         if entry is not None and entry.is_inline and entry.ended_at is None:
-            await self._running(entry.contact_id)
+            await self._running(entry.contact_id, name)
             entry = await self._store.entry(journey)
-        if entry is not None and entry.ended_at is None and await self._signal(entry, "event", message):
-            return EventView(told=1)
+        unused: list[StoredEntry] = []
+        if entry is not None and entry.ended_at is None:
+            _, others = await self._store.running_by_use(entry.contact_id, name)
+            unused = [one for one in others if one.workflow_id == journey]
+            if not unused and await self._signal(entry, "event", message):
+                return EventView(told=1)
         check_identifier(journey)
         described = await describe(self._temporal, journey)
         info = described and described.workflow_execution_info
@@ -242,7 +248,7 @@ class EventService:
                 return EventView(pending=1)
         if entry is None:
             raise NotFound(f"there is no journey {journey}")
-        return EventView()
+        return EventView(unused=len(unused))
 
     async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
         """Report changed fields of a contact to all its journeys, which ignore them if it would exceed 1 MB."""
@@ -256,7 +262,9 @@ class EventService:
             raise BadInput(RESERVED_NAME, at=["name"])
         caller.require("providers")
 
-    async def _signal_all(self, caller: Caller, contact: str, signal: str, argument: dict[str, Any]) -> EventView:
+    async def _signal_all(
+        self, caller: Caller, contact: str, signal: str, argument: dict[str, Any], event: str | None = None
+    ) -> EventView:
         if await self._store.is_erased(contact):
             raise BadInput(ERASED)
         # In this order: an entry that is admitted in between is among both. If the search fails, no journey has
@@ -267,33 +275,39 @@ class EventService:
             *await self._store.pending_entries(contact),
             *(entry for entry in elsewhere if (entry.workflow_id, entry.run_id) not in admitted),
         ]
-        running = [entry for entry in await self._running(contact) if caller.may_use(entry.scenario)]
+        found = await self._running(contact, event)
+        running, unused = ([entry for entry in some if caller.may_use(entry.scenario)] for some in found)
         pending = [entry for entry in pending if caller.may_use(entry.scenario)]
         # At most one run of a journey is open, and gets the signal.
         journeys = {entry.workflow_id: entry for entry in (*pending, *running)}
+        unused = [entry for entry in unused if entry.workflow_id not in journeys]
         sent = (self._signal(entry, signal, argument) for entry in journeys.values())
         reached = await asyncio.gather(*sent, return_exceptions=True)
         for one in reached:  # the first error is raised once all others are done
             if isinstance(one, BaseException):
                 raise one
-        if not any(reached):
+        if not any(reached) and not unused:
             return EventView(unknown=not running and not await self._store.has_entered(contact, caller.scenarios))
         kinds = Counter(type(entry) for entry, is_open in zip(journeys.values(), reached, strict=True) if is_open)
-        return EventView(told=kinds[StoredEntry], pending=kinds[AcceptedEntry])
+        return EventView(told=kinds[StoredEntry], pending=kinds[AcceptedEntry], unused=len(unused))
 
-    async def _running(self, contact: str) -> list[StoredEntry]:
-        """Return a contact's running journeys, once none is without a workflow: a campaign is just sending to it.
+    async def _running(self, contact: str, event: str | None) -> tuple[list[StoredEntry], list[StoredEntry]]:
+        """Return a contact's running journeys that may use an event of this name, or a change (None), and the others.
 
-        Its message may have left, or a workflow may continue the journey, which must not miss the signal. Raise Busy if
-        that takes too long.
+        Wait until none of the former is without a workflow: a campaign is just sending to the contact. Its message may
+        have left, or a workflow may continue the journey, which must not miss the signal. Raise Busy if that takes too
+        long.
         """
         end = monotonic() + _SENDING
         while True:
-            running = await self._store.running(contact)
+            if event is None:
+                running, unused = await self._store.running(contact), list[StoredEntry]()
+            else:
+                running, unused = await self._store.running_by_use(contact, event)
             inline = [entry for entry in running if entry.is_inline]
             found = [await describe(self._temporal, entry.workflow_id) for entry in inline]
             if all(one is not None and not one.workflow_execution_info.HasField("close_time") for one in found):
-                return running
+                return running, unused
             if monotonic() > end:
                 raise Busy("a campaign is sending a message to the contact: try again in a minute")
             await asyncio.sleep(_LOOK)

@@ -97,6 +97,10 @@ class JourneyHost(Host):
         identifier = workflow.info().workflow_id
         self._data["journey"] = journey_root(identifier, self.entry.name, state.version, state.entered_at)
 
+    def uses(self, event: str) -> bool:
+        """Return True if the version, or the one to which the journey is about to move, uses an event of this name."""
+        return event in self.plan.events or (self.moving is not None and event in load_plan(self.moving.plan).events)
+
     # ---- the contact
 
     def patch_contact(self, patch: dict[str, Any], *, is_carried: bool = False) -> bool:

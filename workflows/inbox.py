@@ -91,7 +91,7 @@ class SignalInbox:
             host.is_matching = True
             try:
                 event = host.received.pop(0)
-                if event.name in host.plan.events and not (event.id and host.state.is_repeated(event.id)):
+                if host.uses(event.name) and not (event.id and host.state.is_repeated(event.id)):
                     await self._match(event)
             finally:
                 host.is_matching = False

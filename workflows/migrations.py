@@ -53,6 +53,8 @@ class Migrations:
                 place=place,
                 to=version if isinstance(version, int) else None,
                 names=names,
+                workflow_id=workflow.info().workflow_id,
+                run_id=host.state.root,
             )
             renewed = await call_for_update(RENEW, renewal)
             if host.moving is not None:

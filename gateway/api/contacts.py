@@ -59,6 +59,8 @@ class EventResult(ItemResult):
     """Number of entries that keep it until a worker admits them."""
     goals: int | None = None
     """Number of goals counted for journeys that are over."""
+    unused: int | None = None
+    """Number of running journeys that did not receive it, since their scenario does not use its name."""
     unknown: bool | None = None
     """True if the contact has no journey, running or over, and no pending entry."""
 

@@ -65,7 +65,8 @@ class StoredEntry:
     outcome: str | None  # ``finished``, ``exited``, …; ``lost`` if it ended without reporting; None while it is running
     reason: str | None
     entered_version: int | None = None
-    """The version that admitted it, if it has moved to another: results are measured by it."""
+    """The version that admitted it, if it has moved to another or may move to an earlier one. Results are measured by
+    it."""
     branches: Mapping[str, str] | None = None  # branch of each split, by the split's id, drawn at admission
     goal_until: datetime | None = None  # end of the goal's window
     reached_at: datetime | None = None

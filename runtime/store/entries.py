@@ -40,7 +40,7 @@ from runtime.store.admission import (
 )
 from runtime.store.database import InsertFactory, Queries, in_chunks, insert_new, matching, row_of
 from runtime.store.schema import UtcDateTime, entries, storable, table_of
-from runtime.store.versions import Closure, closed
+from runtime.store.versions import Closure, closed, versions
 
 LOST = "lost"
 """The outcome of a journey that ended without reporting it: it was terminated, or its departure was not recorded."""
@@ -109,14 +109,28 @@ class Entries(Queries):
 
     async def adopt(self, workflow_id: str, run_id: str, version: int) -> None:
         """Record that a journey has moved to another version."""
-        before = sa.func.coalesce(_table.entered_version, _table.version)
-        await self._change(entries, *_is_run(workflow_id, run_id), version=version, entered_version=before)
+        await self._change(entries, *_is_run(workflow_id, run_id), version=version, entered_version=_ENTERED_BY)
+
+    async def expect_earlier(self, workflow_id: str, run_id: str) -> None:
+        """Record that a journey may move to an earlier version. Idempotent."""
+        await self._change(entries, *_is_run(workflow_id, run_id), entered_version=_ENTERED_BY)
 
     async def running(self, contact_id: str) -> list[StoredEntry]:
         """Return a contact's running journeys, the oldest first."""
         found = await self._all(stored_entry, _RUNNING, {"contact_id": contact_id})
         # Sorted here: SQLite would use an index that has this order, and scan the whole scenario.
         return sorted(found, key=lambda entry: (entry.admitted_at, entry.workflow_id))
+
+    async def running_by_use(self, contact_id: str, event: str) -> tuple[list[StoredEntry], list[StoredEntry]]:
+        """Return a contact's running journeys: those that may use an event of this name, and the others.
+
+        A journey may use the events of its version and of newer ones, to which it may move. One that has moved, or may
+        move to an earlier version, may use those of all versions. Without its version, it may use any event.
+        """
+        found: tuple[list[StoredEntry], list[StoredEntry]] = [], []
+        for row in await self._all(dict[str, Any], _RUNNING_BY_USE, {"contact_id": contact_id, "event": f" {event} "}):
+            found[not row.pop("may_use")].append(stored_entry(**row))
+        return found
 
     async def entry(self, workflow_id: str, run_id: str | None = None) -> StoredEntry | None:
         """Return a journey by its first run id, or the latest of a workflow id; None if it was not admitted."""
@@ -261,6 +275,7 @@ _EARLIER = sa.select(entries).where(
     )
 )
 _of_journey = (_table.workflow_id == sa.bindparam("of_workflow"), _table.run_id == sa.bindparam("of_run"))
+_ENTERED_BY = sa.func.coalesce(_table.entered_version, _table.version)
 _ended: dict[str, Any] = {name: sa.bindparam(name) for name in _END}
 _LOSE = sa.update(entries).where(*_of_journey, _table.ended_at.is_(None)).values(_ended)
 _DEPART = (
@@ -272,6 +287,15 @@ _DEPART = (
     .values(_ended)
 )
 _RUNNING = sa.select(entries).where(_table.contact_id == sa.bindparam("contact_id"), _table.ended_at.is_(None))
+_of_scenario = sa.select(sa.literal(1)).where(versions.c.scenario == _table.scenario)
+_is_ahead = sa.or_(versions.c.version >= _table.version, _table.entered_version.is_not(None))
+# LIKE would ignore the case on SQLite.
+_names_event = sa.func.replace(versions.c.events, sa.bindparam("event"), "") != versions.c.events
+_may_use = sa.or_(
+    ~_of_scenario.where(versions.c.version == _table.version).exists(),
+    _of_scenario.where(_is_ahead, sa.or_(versions.c.events.is_(None), _names_event)).exists(),
+)
+_RUNNING_BY_USE = _RUNNING.add_columns(_may_use.label("may_use"))
 _STILL_RUNNING = (
     sa.select(entries)
     .where(_table.workflow_id.in_(sa.bindparam("workflow_ids", expanding=True)), _table.ended_at.is_(None))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Literal
@@ -20,6 +20,9 @@ class StoredVersion:
 
     scenario: str
     version: int
+    events: str | None = field(default=None, kw_only=True)
+    """Names of the events that its journeys use, each between two spaces. None if that is unknown. The column stands
+    before the large ones, which SQLite would otherwise read as well."""
     document: dict[str, Any]
     plan: dict[str, Any]
     digest: str
@@ -82,6 +85,7 @@ class Versions(Queries):
         *,
         newest: bool = False,
         journeys: Literal["pin", "follow"] | None = None,
+        events: Collection[str] | None = None,
     ) -> int:
         """Store a scenario as its next version, and return its number. Equal content is stored once.
 
@@ -92,6 +96,7 @@ class Versions(Queries):
             newest: Make the content the newest version: if another has followed it, store it again.
             journeys: See `StoredVersion`. Equal content with another value is another version. None accepts either, and
                 means ``pin`` for new content.
+            events: Names of the events that its journeys use. None if that is unknown: they then get every event.
         """
         digests = {"pin": digest, "follow": f"{digest}{_FOLLOWS}"}
         accepted = [digests[journeys]] if journeys else [*digests.values()]
@@ -104,6 +109,7 @@ class Versions(Queries):
             "published_at": datetime.now(UTC),
             "published_by": by,
             "journeys": journeys or "pin",
+            "events": None if events is None else f" {' '.join(sorted(events))} ",
         }
         while True:
             last = await self._database.read(_LAST, {"scenario": scenario})
@@ -161,7 +167,7 @@ class Versions(Queries):
 
 _AGAIN = "~"
 _FOLLOWS = "+follow"
-_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by", "journeys")
+_ADDED = ("scenario", "digest", "document", "plan", "published_at", "published_by", "journeys", "events")
 
 _BY_DIGEST = (
     sa.select(_table.version)

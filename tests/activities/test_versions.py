@@ -18,7 +18,7 @@ from scenario.model.scenario import document
 from scenario.plan.compile import compile_plan
 from scenario.plan.migration import Place
 from scenario.plan.plan import LARGEST_PLAN, dump_plan
-from tests.factories import NOW
+from tests.factories import NOW, admission_request
 from tests.scenarios import scenario_of, scenario_text
 
 
@@ -67,6 +67,24 @@ async def test_the_newer_version_comes_with_its_plan_and_the_place(store: Store)
     assert (found.version, found.plan, found.at, found.error) == (2, SECOND.plan, "b", "")
     found = await renewals.renew(Renewal(scenario="welcome", version=1, place=Place(at="wait-1"), to=2))
     assert (found.version, found.plan, found.at, found.error) == (2, SECOND.plan, "wait-1", "")
+
+
+async def test_a_journey_that_may_move_to_an_earlier_version_is_on_record_before_it_is_ordered(store: Store) -> None:
+    for name in ("welcome/1", "welcome/2"):
+        await store.admit(admission_request(workflow_id=name, contact_id=name, version=2))
+    renewals = Renewals(Content(Shelf([FIRST, SECOND, replace(SECOND, version=3)])), store)
+    for number, (to, error) in enumerate([(3, ""), (1, "")], start=1):
+        asked = Renewal(
+            scenario="welcome",
+            version=2,
+            place=Place(at="wait-1"),
+            to=to,
+            workflow_id=f"welcome/{number}",
+            run_id="run-1",
+        )
+        assert (await renewals.renew(asked)).error == error
+    found = {entry.workflow_id: entry.entered_version for entry in await store.entries()}
+    assert found == {"welcome/1": None, "welcome/2": 2}
 
 
 NEWER = replace(SECOND, version=3, plan={"start": "a", "steps": {"a": {"kind": "sms", "on_failure": "ring the bell"}}})

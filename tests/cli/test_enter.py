@@ -206,6 +206,7 @@ HEARD = [
     (EventView(told=1), "1 journey told", ""),
     (EventView(told=3), "3 journeys told", ""),
     (EventView(), "no journey told: none is running", ""),
+    (EventView(unused=1), "no journey told: none uses this event", ""),
     (EventView(pending=1), "1 entry pending, told once admitted", ""),
     (EventView(told=1, pending=2), "1 journey told; 2 entries pending, told once admitted", ""),
     (EventView(told=1, goals=1), "1 journey told; 1 goal counted", ""),

@@ -211,6 +211,43 @@ async def test_an_event_has_been_sent_to_all_journeys_before_an_error_is_raised(
     assert sorted(sent) == ["late/7/B", "late/7/C"]
 
 
+ONE, OTHER = (f"scenario: welcome\ntrigger: order\nsteps:\n  - wait_for: {name}\n" for name in ("a_b", "card.updated"))
+
+
+@pytest.mark.parametrize(
+    ("published", "name", "told"),
+    [
+        ([ONE], "a_b", 1),
+        ([ONE], "click", 0),
+        ([ONE], "axb", 0),
+        ([ONE], "a", 0),
+        ([ONE], "card.updated", 0),
+        ([ONE, OTHER], "card.updated", 1),  # the journey may move to that version
+        ([], "click", 1),  # the store lacks the version
+    ],
+)
+async def test_an_event_reaches_only_journeys_whose_scenario_uses_its_name(
+    service: events.EventService,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    published: list[str],
+    name: str,
+    told: int,
+):
+    for text in published:
+        await publish(store, text)
+    await publish(store, GOAL.replace("NAME", "other"))
+    await store.admit(admission_request())
+    reach, described = AsyncMock(return_value=True), AsyncMock(return_value=None)
+    monkeypatch.setattr(service, "_signal", reach)
+    monkeypatch.setattr(events, "describe", described)
+    reached = events.EventView(told=told, unused=1 - told)
+    assert await service.report(TERMINAL, "7", name) == await service.report_to(TERMINAL, "welcome/7", name) == reached
+    assert reached.has_effect
+    assert reach.await_count == 2 * told
+    assert (await service.change(TERMINAL, "7", {"firstname": "Zoé"})).told == 1
+
+
 async def test_a_limited_caller_counts_no_goals_of_other_scenarios(service: events.EventService, store: Store):
     now = datetime.now(UTC)
     for name in ("hello", "other"):

@@ -152,6 +152,21 @@ async def test_a_wait_for_an_event_goes_on_with_the_events_of_the_new_plan(stage
     assert told(await stage.result(handle)) == ["first event go", "c delivered"]
 
 
+async def test_an_event_of_the_new_version_that_comes_before_the_move_is_kept(stage: Stage) -> None:
+    stage.channels.scripts["hook"] = failing(FailureKind.RETRY, times=2)
+    old, new = HOOK.replace("HOST", "old"), HOOK.replace("HOST", "new")
+    handle = await begin(stage, old, B, state="running")
+    await stage.attempted("hook")
+    await stage.publish(
+        scenario(new, "{wait_for: card.updated, for: 2d, id: card, then: [" + C + "], else: [" + D + "]}")
+    )
+    await handle.signal("event", {"name": "card.updated", "properties": {"n": 1}})  # before the order: not kept
+    assert (await migrate(stage, handle))["moves_to"] == "moving@2"
+    await handle.signal("event", {"name": "card.updated", "properties": {"n": 2}})
+    result = await stage.result(handle)
+    assert (result["version"], told(result)) == ("moving@2", ["hook delivered", "card event", "c delivered"])
+
+
 async def test_rounds_that_were_done_count(stage: Stage) -> None:
     def rounds(every: str, times: int, name: str = "rounds") -> str:
         return f"{{repeat: {{every: {every}, times: {times}}}, id: {name}, steps: [{{sms: aNN, text: hi}}]}}"

@@ -87,6 +87,7 @@ class Client:
         if (refusal := self.refusals.get(whom)) is not None:
             raise refusal
         known = {"nobody": EventView(unknown=True), "early": EventView(pending=1), "over": EventView()}
+        known["indifferent"] = EventView(unused=1)
         return known.get(whom, usually)
 
 

@@ -80,7 +80,10 @@ EVENT: dict[str, Any] = {"contact": "7", "name": "order.delivered"}
 async def test_a_contacts_journeys_are_told_or_one(api: Door):
     told = {"properties": {"order": 1}, "id": "e1", "at": "2026-11-27T10:00+01:00"}
     answer = await api.post("/events", {**EVENT, **told})
-    assert (answer.status_code, answer.json()) == (202, {"told": 2, "pending": 0, "unknown": False, "goals": 1})
+    assert (answer.status_code, answer.json()) == (
+        202,
+        {"told": 2, "pending": 0, "unknown": False, "goals": 1, "unused": 0},
+    )
     at = datetime(2026, 11, 27, 9, tzinfo=UTC)
     assert api.client.asked == [("7", "order.delivered", {"order": 1}, "e1", {"at": at, "scenarios": None})]
     event = {"journey": "welcome/7/CGX0094", "name": "order.delivered"}
@@ -103,7 +106,10 @@ async def test_answers_tell_pending_unknown_and_over_apart(api: Door):
             assert (told["told"], told["pending"], told["unknown"]) == said
 
 
-@pytest.mark.parametrize(("whom", "kept"), [("7", True), ("early", True), ("over", False), ("nobody", False)])
+KEPT = {"7": True, "early": True, "indifferent": True, "over": False, "nobody": False}
+
+
+@pytest.mark.parametrize(("whom", "kept"), KEPT.items())
 async def test_that_nobody_was_told_is_not_kept_as_the_answer(api: Door, whom: str, kept: bool):
     requests: list[tuple[str, str, Any]] = [
         ("POST", "/events", {**EVENT, "contact": whom}),

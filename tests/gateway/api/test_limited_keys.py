@@ -93,7 +93,7 @@ async def test_journeys_of_others_hear_nothing(limited: Door, monkeypatch: pytes
     monkeypatch.setattr("service.events.UnadmittedSearch.of", AsyncMock(return_value=[]))
     await limited.store.accept(AcceptedEntry("hello/7/B", "r2", "7", NOW))
     event, nobody = {"contact": "7", "name": "order.delivered"}, {"told": 0, "pending": 0, "unknown": True}
-    assert await limited.call("POST", "/events", json=event, status=202) == {**nobody, "goals": 0}
+    assert await limited.call("POST", "/events", json=event, status=202) == {**nobody, "goals": 0, "unused": 0}
     assert await limited.call("PATCH", "/contacts/7", json={"language": "fr"}) == nobody
     told = await limited.call("POST", "/events/batch", json=[EVENT, event])
     assert [(one["status"], one.get("told")) for one in told["results"]] == [(403, None), (202, 0)]

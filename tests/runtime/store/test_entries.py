@@ -43,6 +43,41 @@ async def test_the_first_entry_of_a_contact_is_let_in_and_on_record_whoever_asks
 
 
 @both
+async def test_journeys_are_found_by_an_event_that_a_version_of_their_scenario_uses(store: Store, another: Store):
+    for name, events in {"welcome": ["a_b", "c"], "sale": ["d"], "quiet": [], "odd": None}.items():
+        await store.publish(name, {}, {}, "1", events=events)
+        await store.admit(admission_request(scenario=name))
+    await store.publish("sale", {}, {}, "2", events=["e"])
+    await store.admit(admission_request(scenario="gone"))
+
+    async def scenarios(event: str) -> set[str]:
+        used, unused = await another.running_by_use("7", event)
+        assert len(used) + len(unused) == 5
+        return {entry.scenario for entry in used} - {"gone", "odd"}
+
+    found = {name: await scenarios(name) for name in ("a_b", "axb", "A_B", "b", "d", "e")}
+    assert found == {"a_b": {"welcome"}, "axb": set(), "A_B": set(), "b": set(), "d": {"sale"}, "e": {"sale"}}
+
+
+@both
+async def test_a_journey_may_use_events_of_the_versions_to_which_it_may_move(store: Store, another: Store):
+    for number in range(1, 4):
+        await store.publish("sale", {}, {}, str(number), events=[f"of-{number}"])
+    await store.admit(admission_request(scenario="sale", version=2))
+
+    async def used() -> list[int]:
+        return [number for number in range(1, 4) if (await another.running_by_use("7", f"of-{number}"))[0]]
+
+    assert await used() == [2, 3]
+    await store.adopt("sale/7", "run-1", 3)
+    assert await used() == [1, 2, 3], "its goal is that of the version that admitted it"
+    await store.admit(admission_request(scenario="sale", version=3, key="b", contact_id="8"))
+    await store.expect_earlier("sale/8/b", "run-1")
+    [[entry], []] = await another.running_by_use("8", "of-1")
+    assert (entry.version, entry.entered_by, entry.key) == (3, 3, "b")
+
+
+@both
 async def test_two_attempts_of_one_run_at_once_both_come_in_and_make_one_entry(store: Store, another: Store) -> None:
     for turn in range(3):
         run = asking(f"run-{turn}", contact_id=str(turn), workflow_id=f"welcome/{turn}", again="never")
