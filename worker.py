@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from temporalio.client import Client
@@ -59,11 +60,13 @@ from runtime.encryption.codec import check_keys, encrypt_client, keyring_in, key
 from runtime.errors import SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process import HOST
-from runtime.process.health import Check, health_pages, measuring_keys, measuring_readiness, watching, watching_clock
+from runtime.process.health import Check, ClockCheck, health_pages, measuring_keys, measuring_readiness, watching
 from runtime.process.namespace import PollerCheck, watching_namespace
 from runtime.process.shutdown import Deadline, exit_process
 from runtime.process.workers import (
     ActivityWorker,
+    PausableWorker,
+    RunnableWorker,
     Workers,
     completes_polls,
     deployment_from,
@@ -126,8 +129,9 @@ async def workers(
     given: WorkerServices,
     queues: Collection[str] = (),
     deployment: WorkerDeploymentConfig | None = None,
-) -> list[Worker]:
-    """Make a worker for each task queue.
+    may_send: Callable[[], bool] = lambda: True,
+) -> list[RunnableWorker]:
+    """Make a worker for each task queue. Those of channels pause while they may not send.
 
     A channel never shares the workflows' queue: eager dispatch there would bypass the server's rate limits.
     """
@@ -166,7 +170,7 @@ async def workers(
     senders[WEBHOOK.queue][0].extend([platforms.tell_platform, audiences.send_audience_batch])
     senders |= dict.fromkeys(given.webhook_queues, senders[WEBHOOK.queue])
     completed, deployment = await completes_polls(client), deployment or unversioned()
-    made: list[Worker] = []
+    made: list[RunnableWorker] = []
     # By default those of all channels that there are now, which extensions may have added.
     every = dict.fromkeys((JOURNEYS, *(channel.queue for channel in CHANNELS.values())))
     for queue in served(queues or every, given):
@@ -209,18 +213,18 @@ async def workers(
             )
         else:
             send, at_once, grace = senders[queue]
-            made.append(
-                ActivityWorker(
-                    client,
-                    task_queue=queue,
-                    activities=send,
-                    concurrent=at_once,
-                    polls=_ASKED,
-                    grace=grace,
-                    polls_completed=completed,
-                    deployment=deployment,
-                )
+            make = partial(
+                ActivityWorker,
+                client,
+                task_queue=queue,
+                activities=send,
+                concurrent=at_once,
+                polls=_ASKED,
+                grace=grace,
+                polls_completed=completed,
+                deployment=deployment,
             )
+            made.append(PausableWorker(queue, make, may_send))
     return made
 
 
@@ -303,7 +307,8 @@ async def serve(
             await stack.enter_async_context(starting_erasures(client, store))
             await stack.enter_async_context(starting_audience_syncs(client, store))
             await stack.enter_async_context(starting_batches(client, store, opened.content))
-        made = await workers(client, opened, queues, deployment)
+        clock = ClockCheck({"store": store})
+        made = await workers(client, opened, queues, deployment, clock.is_right)
         # Not earlier: creating the workers blocks the event loop, and a check could time out on a busy machine.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
         stack.enter_context(measured_certificates(client, settings, opened.destinations))
@@ -311,18 +316,20 @@ async def serve(
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
             await stack.enter_async_context(pacing(client, opened.destinations, store, opened.webhook_queues))
-            await stack.enter_async_context(sending_events(opened))
+            await stack.enter_async_context(sending_events(opened, clock.is_right))
         if telemetry.meters is not None:
             await stack.enter_async_context(
-                cluster_metrics(client, store, {queue: queue == JOURNEYS for queue in served(QUEUES, opened)})
+                cluster_metrics(
+                    client, store, {queue: queue == JOURNEYS for queue in served(QUEUES, opened)}, clock.server_time
+                )
             )
         deadline.seconds = (drain + ENDING).total_seconds()
         crew = await stack.enter_async_context(running_workers(made, deadline=deadline, keep=CLOSING))
         await crew.polling()
-        polls = PollerCheck(client, [worker.task_queue for worker in made], JOURNEYS)
+        polls = PollerCheck(client, [worker.task_queue for worker in made], JOURNEYS, is_polled=crew.polls)
         checks["temporal"] = (await stack.enter_async_context(watching_namespace(polls))).is_well
-        compared = {"store": store, "temporal": polls}
-        checks["clock"] = (await stack.enter_async_context(watching_clock(compared))).is_well
+        clock.others["temporal"] = polls
+        checks["clock"] = (await stack.enter_async_context(clock.watching())).is_well
         tune_garbage_collection()
         ready.set()
         logger.info("ready, polling %s; %s", ", ".join(served(queues, opened)), channels.sentence)

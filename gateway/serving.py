@@ -48,13 +48,13 @@ from runtime.errors import SettingsError
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process.health import (
     Check,
+    ClockCheck,
     measuring_certificates,
     measuring_keys,
     measuring_readiness,
     readiness,
     temporal_certificates,
     watching,
-    watching_clock,
 )
 from runtime.process.http_server import ALIVE, DRAIN, READY, HttpServer
 from runtime.process.namespace import NamespaceCheck, watching_namespace
@@ -218,7 +218,7 @@ async def _open_store(
     await identity.verify()
     await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=False))
     checks["store"] = (await stack.enter_async_context(watching(store))).is_well
-    checks["clock"] = (await stack.enter_async_context(watching_clock({"store": store}))).is_well
+    checks["clock"] = (await stack.enter_async_context(ClockCheck({"store": store}).watching())).is_well
     keyring = keyring_of(settings, store)
     await check_keys(keyring, store)
     await stack.enter_async_context(recording_keys(keyring, store, "gateway"))

@@ -156,7 +156,7 @@ class Calm:
     name = "default"
     trouble: str | None = None
 
-    def __init__(self, *_: object) -> None:
+    def __init__(self, *_: object, **__: object) -> None:
         Calm.trouble = None
 
     clock_offset: float | None = None

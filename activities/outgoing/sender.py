@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -77,8 +77,15 @@ _Item = tuple[OutgoingEvent, PendingSend | None]  # an event, and its row if it 
 class OutgoingSender:
     """Sends events to the subscriptions of a file."""
 
-    def __init__(self, store: Store, file: OutgoingFile, calls: PlatformCalls, routes: Routes) -> None:
-        self._store, self._file, self._calls, self._routes = store, file, calls, routes
+    def __init__(
+        self,
+        store: Store,
+        file: OutgoingFile,
+        calls: PlatformCalls,
+        routes: Routes,
+        may_send: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._store, self._file, self._calls, self._routes, self._may_send = store, file, calls, routes, may_send
         self._wanted: frozenset[str] | None = None
         self._looked = 0.0
         self._rated: dict[str, float] = {}
@@ -118,13 +125,15 @@ class OutgoingSender:
                 await self._store.want_events(wanted | stored)
 
     async def _lead(self, name: str) -> None:
-        """Send to a subscription while this process has its lease."""
+        """Send to a subscription while this process may send, and has its lease."""
         lease, holder, working = sender_lease(name), uuid4().hex, None
         try:
             while True:
                 now = datetime.now(UTC)
                 try:
-                    has_lease = await self._store.lease(lease, holder, now=now, expires_at=now + _LEASE)
+                    has_lease = self._may_send() and await self._store.lease(
+                        lease, holder, now=now, expires_at=now + _LEASE
+                    )
                 except StoreError:
                     has_lease = working is not None  # another process cannot take it either
                 if has_lease and working is None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -168,13 +168,13 @@ class OffsetSource(Protocol):
 class ClockCheck:
     """Compares this machine's clock with others. Makes no call: other checks measure the offsets.
 
-    Receivers reject a message whose signature was made at a wrong time, and waits would end at wrong times.
+    Receivers reject a message whose signature was made at a wrong time.
     """
 
     name = "of this machine"
 
     def __init__(self, others: Mapping[str, OffsetSource]) -> None:
-        self._others = others
+        self.others = dict(others)
         self._reported: dict[tuple[str, bool], str] = {}
 
     async def check(self) -> None:
@@ -184,9 +184,29 @@ class ClockCheck:
         for sentence in self._reported.values():
             raise ClockWrong(sentence)
 
+    def is_right(self) -> bool:
+        """Return False if this machine's clock differs by more than `LIMIT` from all known others.
+
+        If it differs from one of two, that one is wrong, and every process would see the same.
+        """
+        offsets = [abs(seconds) for _, seconds in self.read()]
+        return not offsets or min(offsets) <= LIMIT
+
+    def server_time(self) -> datetime:
+        """Return the time by Temporal's clock, else by the store's, else by this machine's, in UTC."""
+        seen = dict(self.read())
+        return datetime.now(UTC) - timedelta(seconds=seen.get("temporal", seen.get("store", 0.0)))
+
     def read(self) -> list[tuple[str, float]]:
-        seen = {of: other.clock_offset for of, other in self._others.items()}
+        seen = {of: other.clock_offset for of, other in self.others.items()}
         return [(of, offset) for of, offset in seen.items() if offset is not None]
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncGenerator[Watch]:
+        """Compare periodically, and measure the offsets."""
+        with metrics.CLOCK_OFFSET.reading(lambda: [((of,), seconds) for of, seconds in self.read()]):
+            async with watching(self, "The clock") as watch:
+                yield watch
 
 
 def _sentence(of: str, ahead: bool, seconds: float) -> str:
@@ -194,15 +214,6 @@ def _sentence(of: str, ahead: bool, seconds: float) -> str:
         f"The clock of this machine is {abs(seconds):,.0f} s {'ahead of' if ahead else 'behind'} {_CALLED[of]}: "
         "have both set by NTP."
     )
-
-
-@asynccontextmanager
-async def watching_clock(others: Mapping[str, OffsetSource]) -> AsyncGenerator[Watch]:
-    """Compare this machine's clock periodically, and measure its offsets."""
-    clock = ClockCheck(others)
-    with metrics.CLOCK_OFFSET.reading(lambda: [((of,), seconds) for of, seconds in clock.read()]):
-        async with watching(clock, "The clock") as watch:
-            yield watch
 
 
 Certificates = Mapping[tuple[str, str | None], bytes | str]

@@ -121,22 +121,39 @@ class PollerCheck(NamespaceCheck):
     """
 
     clock_offset: float | None = None
-    """Offset of this machine's clock from the server's, which notes the time of each poll; see `certain_offset`."""
+    """Offset of this machine's clock from the server's, which notes the time of each poll; see `certain_offset`.
+
+    None while it is unknown, for example because no queue is polled.
+    """
 
     def __init__(
-        self, client: Client, queues: Sequence[str], steers: str, wall_clock: Callable[[], float] = time.time
+        self,
+        client: Client,
+        queues: Sequence[str],
+        steers: str,
+        wall_clock: Callable[[], float] = time.time,
+        *,
+        is_polled: Callable[[str], bool] = lambda _: True,
     ) -> None:
         super().__init__(client)
-        self._wall_clock = wall_clock
+        self._wall_clock, self._is_polled = wall_clock, is_polled
         self._polled: dict[str, tuple[float, float]] = {}
         self._steers = steers
-        self._turns = itertools.cycle(queues)
+        self._queues, self._turns = queues, itertools.cycle(queues)
         self._missed: Counter[str] = Counter()
 
     @override
     async def look(self) -> None:
-        """Check that the server has seen a poll of the next queue."""
-        queue = next(self._turns)
+        """Check that the server has seen a poll of the next queue that is polled."""
+        for queue in itertools.islice(self._turns, len(self._queues)):
+            if self._is_polled(queue):
+                await self._look_at(queue)
+                return
+            self._missed[queue] = 0
+        self.clock_offset = None
+        await super().look()
+
+    async def _look_at(self, queue: str) -> None:
         asked = self._wall_clock()
         polled = await self._last_poll(queue)
         answered = self._wall_clock()

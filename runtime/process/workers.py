@@ -175,6 +175,7 @@ logger = logging.getLogger(__name__)
 _BEAT: Final = timedelta(seconds=1)
 """Longest time between two heartbeats, by whose answers a chunk of a campaign learns that it is paused or stopped."""
 _LOOK: Final = 0.01  # seconds between checks of started workers: the SDK has no event for it
+_OFTEN: Final = 1.0  # seconds between checks whether a worker may poll
 
 
 class RunnableWorker(Protocol):
@@ -188,6 +189,68 @@ class RunnableWorker(Protocol):
     async def shutdown(self) -> None: ...
 
 
+class PausableWorker:
+    """A worker that stops while it may not poll, and is made anew when it may poll again.
+
+    As at a stop, it completes its tasks first. Meanwhile, its queue is left to the workers of other processes.
+    """
+
+    def __init__(self, task_queue: str, make: Callable[[], RunnableWorker], may_poll: Callable[[], bool]) -> None:
+        self.task_queue = task_queue
+        self._make, self._may_poll = make, may_poll
+        self._worker = make() if may_poll() else None
+        self._stop = asyncio.Event()
+
+    @property
+    def is_paused(self) -> bool:
+        return self._worker is None
+
+    @property
+    def is_running(self) -> bool:
+        """True while it polls or is paused."""
+        return self._worker is None or self._worker.is_running
+
+    async def run(self) -> None:
+        if self._worker is None:
+            self._tell_pause()
+        while not self._stop.is_set():
+            if self._worker is None and self._may_poll():
+                self._worker = self._make()
+                logger.info("the queue '%s' is polled again", self.task_queue)
+            if self._worker is None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_OFTEN):
+                        await self._stop.wait()
+            elif not await self._run_until_paused(self._worker):
+                return
+
+    async def shutdown(self) -> None:
+        self._stop.set()
+        if self._worker is not None:
+            await self._worker.shutdown()
+
+    async def _run_until_paused(self, worker: RunnableWorker) -> bool:
+        """Run the worker. Return True if it was stopped because it may not poll, and False if it has ended."""
+        running = asyncio.create_task(worker.run(), name=f"worker of {self.task_queue}")
+        try:
+            while not running.done() and (self._may_poll() or self._stop.is_set()):
+                await asyncio.wait([running], timeout=_OFTEN)
+            pauses = not running.done()
+            if pauses:
+                self._worker = None
+                self._tell_pause()
+                await worker.shutdown()
+            await running
+        finally:
+            running.cancel()
+        return pauses
+
+    def _tell_pause(self) -> None:
+        logger.warning(
+            "the queue '%s' is not polled while the clock of this machine is wrong: have it set by NTP", self.task_queue
+        )
+
+
 class Workers:
     """Running workers, made by `running_workers`."""
 
@@ -197,11 +260,16 @@ class Workers:
 
     @property
     def sound(self) -> bool:
-        """True if all workers poll."""
+        """True if all workers poll or are paused."""
         return not self._stopping and all(worker.is_running and not task.done() for task, worker in self._tasks.items())
 
+    def polls(self, queue: str) -> bool:
+        """Return False while the worker of a queue is paused."""
+        workers = [worker for worker in self._tasks.values() if isinstance(worker, PausableWorker)]
+        return not any(worker.task_queue == queue and worker.is_paused for worker in workers)
+
     async def polling(self) -> None:
-        """Wait until all workers poll, or raise WorkerFailed."""
+        """Wait until all workers poll or are paused, or raise WorkerFailed."""
         while not self.sound:
             self.check()
             await asyncio.sleep(_LOOK)

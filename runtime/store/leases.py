@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 
 import sqlalchemy as sa
@@ -48,18 +48,24 @@ class Leases(Queries):
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool:
         """Take a free or expired lease, or extend one's own. Return True if the caller holds it.
 
-        The clocks of processes are compared, so a lease should be much longer than their difference.
+        Times are corrected to the store's clock, so that a process with a wrong clock neither takes the lease of
+        another nor keeps its own too long. On SQLite, processes share the machine's clock.
         """
-        row = {"name": name, "holder": holder, "expires_at": expires_at, "now": now}
+        offset = self._offset
+        row = {"name": name, "holder": holder, "expires_at": expires_at - offset, "now": now - offset}
         return bool(await self._database.write(_take(self._database.insert), row))
 
     async def is_leased(self, name: str, now: datetime) -> bool:
-        held = sa.select(sa.literal(1)).where(_table.name == name, _table.expires_at > now)
+        held = sa.select(sa.literal(1)).where(_table.name == name, _table.expires_at > now - self._offset)
         return bool(await self._database.read(held))
 
     async def give_up(self, name: str, holder: str) -> None:
         """End one's own lease, so that another process need not wait for it to expire."""
         await self._delete(leases, _table.name == name, _table.holder == holder)
+
+    @property
+    def _offset(self) -> timedelta:
+        return timedelta(seconds=self._database.clock_offset or 0.0)
 
     async def raise_queue_shards(self, number: int) -> int:
         """Remember the number of task queues of webhooks. Return the highest number ever remembered."""

@@ -67,6 +67,10 @@ Figures = dict[Gauge, list[tuple[Labels, float]]]
 logger = logging.getLogger(__name__)
 
 
+def _machine_time() -> datetime:
+    return datetime.now(UTC)
+
+
 class _Looked(NamedTuple):
     total: int
     some: Sequence[WorkflowExecution]
@@ -76,9 +80,16 @@ class ClusterMetrics:
     """One worker's part in the election and the queries."""
 
     def __init__(
-        self, client: Client, store: Store, queues: Mapping[str, bool], *, clock: Callable[[], float] = time.monotonic
+        self,
+        client: Client,
+        store: Store,
+        queues: Mapping[str, bool],
+        *,
+        server_time: Callable[[], datetime] = _machine_time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._store, self._queues, self._clock = client, store, queues, clock
+        self._server_time = server_time  # ages are those of times that servers noted
         self._holder = f"{socket.gethostname()}/{os.getpid()}/{uuid4().hex[:8]}"
         self._figures: Figures | None = None
         self._since = self._until = 0.0
@@ -172,7 +183,7 @@ class ClusterMetrics:
 
     async def _queued(self) -> Figures:
         found: Figures = {metrics.BACKLOG: [], metrics.BACKLOG_AGE: [], metrics.POLLERS: []}
-        recent = datetime.now(UTC) - _RECENT
+        recent = self._server_time() - _RECENT
         for queue, steers in self._queues.items():
             answer = await describe_queue(self._client, queue, _PATIENCE, workflows=steers, stats=True)
             seen = [one for one in answer.pollers if one.last_access_time.ToDatetime(UTC) > recent]
@@ -188,13 +199,13 @@ class ClusterMetrics:
 
     async def _erasures(self) -> Figures:
         number, oldest = await self._store.count_open_erasures()
-        age = (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0
+        age = (self._server_time() - oldest).total_seconds() if oldest else 0.0
         return {metrics.ERASURES: [((), number)], metrics.ERASURES_OLDEST_AGE: [((), age)]}
 
     async def _campaigns(self) -> Figures:
         states: Counter[str] = Counter(dict.fromkeys(("scheduled", "running", "paused"), 0))
         ages = [0.0]
-        now = datetime.now(UTC)
+        now = self._server_time()
         for one in await self._store.stored_campaigns(is_open=True, limit=LOOKED_AT):
             if one.paused_by is not None:
                 states["paused"] += 1
@@ -215,7 +226,7 @@ class ClusterMetrics:
 
     async def _outgoing(self) -> Figures:
         found: Figures = {metrics.OUTGOING_PENDING: [], metrics.OUTGOING_OLDEST_AGE: []}
-        now = datetime.now(UTC)
+        now = self._server_time()
         for one in await self._store.subscription_states():
             counts = {"held": one.held, "failing": one.failing, "waiting": one.waiting, "behind": one.behind}
             found[metrics.OUTGOING_PENDING] += [((one.subscription, state), n) for state, n in counts.items()]
@@ -270,13 +281,13 @@ class ClusterMetrics:
         some = list(held.some)
         if held.total > LOOKED_AT:
             for days in _AGES:  # no journey is held before it starts
-                since = (datetime.now(UTC) - timedelta(days=days)).isoformat(timespec="seconds")
+                since = (self._server_time() - timedelta(days=days)).isoformat(timespec="seconds")
                 if old := await self._some(f"{_in('held')} AND StartTime < '{since}'"):
                     some += old
                     break
         noted = [await read_last_hold(one) or {} for one in some]
         moments = [datetime.fromisoformat(one["at"]) for one in noted if one.get("at")]
-        return (datetime.now(UTC) - min(moments)).total_seconds() if moments else 0.0
+        return (self._server_time() - min(moments)).total_seconds() if moments else 0.0
 
     async def _count(self, query: str) -> int:
         return (await self._client.count_workflows(query, rpc_timeout=_PATIENCE)).count
@@ -297,9 +308,11 @@ def _having(keys: Sequence[SearchAttributeKey[str]], values: Sequence[str]) -> s
 
 
 @asynccontextmanager
-async def cluster_metrics(client: Client, store: Store, queues: Mapping[str, bool]) -> AsyncGenerator[ClusterMetrics]:
+async def cluster_metrics(
+    client: Client, store: Store, queues: Mapping[str, bool], server_time: Callable[[], datetime] = _machine_time
+) -> AsyncGenerator[ClusterMetrics]:
     """Take part in the election, and report while elected."""
-    poller = ClusterMetrics(client, store, queues)
+    poller = ClusterMetrics(client, store, queues, server_time=server_time)
 
     def reading(gauge: Gauge) -> Callable[[], list[tuple[Labels, float]]]:
         return lambda: poller.figures.get(gauge, [])

@@ -57,6 +57,7 @@ class Crm:
     receiver: Receiver
     sender: OutgoingSender
     file: OutgoingFile
+    allowed: list[bool]
     name: str = "crm"
 
     async def enter(self, *contacts: str) -> None:
@@ -102,10 +103,11 @@ async def crm(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / "destinations.yaml").write_text(DESTINATIONS % (there.url("/events"), there.port))
         calls = PlatformCalls(transport, lambda: {"CRM_KEY": SECRET}, Limiter())
         file = OutgoingFile(tmp_path / "outgoing.yaml")
-        sender = OutgoingSender(store, file, calls, Direct(DestinationsFile(tmp_path / "destinations.yaml")))
+        routes, allowed = Direct(DestinationsFile(tmp_path / "destinations.yaml")), [True]
+        sender = OutgoingSender(store, file, calls, routes, lambda: allowed[0])
         await sender.switch()
         await store.outgoing_cursor("crm", 0)
-        yield Crm(store, there, sender, file)
+        yield Crm(store, there, sender, file, allowed)
 
 
 async def test_events_arrive_once_in_order_as_signed_cloud_events(crm: Crm) -> None:
@@ -231,6 +233,30 @@ async def test_a_replay_sends_the_same_again_and_an_erased_contact_nothing(crm: 
     await crm.drain()
     [call] = crm.receiver.calls
     assert before[call.header("webhook-id")] == call.body
+
+
+async def test_a_sender_that_may_not_send_stops_and_sends_later(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_EVERY", 0.01)
+    monkeypatch.setattr(module, "_IDLE", 0.01)
+    running = asyncio.create_task(crm.sender.run())
+
+    async def sent(number: int) -> list[str]:
+        while len(crm.receiver.calls) < number:
+            await asyncio.sleep(0.01)
+        return crm.sent()
+
+    try:
+        await crm.enter("7")
+        assert await sent(1) == ["entered 7"]
+        crm.allowed[0] = False
+        await asyncio.sleep(0.1)
+        await crm.enter("8")
+        await asyncio.sleep(0.2)
+        assert not crm.receiver.calls
+        crm.allowed[0] = True
+        assert await sent(1) == ["entered 8"]
+    finally:
+        running.cancel()
 
 
 async def test_slack_is_told_of_a_held_journey_with_a_link(crm: Crm) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 
 from runtime.errors import ClockWrong, LocalError, PortInUse
 from runtime.process import HOST, health
-from runtime.process.health import ClockCheck, Watch, health_pages, measuring_readiness, watching, watching_clock
+from runtime.process.health import ClockCheck, Watch, health_pages, measuring_readiness, watching
 from runtime.store import StoreError
 from runtime.store.database import certain_offset
 from runtime.telemetry import metrics
@@ -227,7 +228,7 @@ async def test_a_clock_may_differ_by_half_a_minute(store: Other, temporal: Other
 
 async def test_a_wrong_clock_is_told_once_although_it_drifts(caplog: pytest.LogCaptureFixture) -> None:
     store = Other(100.0)
-    async with watching_clock({"store": store}) as watch:
+    async with ClockCheck({"store": store}).watching() as watch:
         for seconds in (100.9, 102.0):
             store.clock_offset = seconds
             await watch.look()
@@ -238,3 +239,29 @@ async def test_a_wrong_clock_is_told_once_although_it_drifts(caplog: pytest.LogC
         assert watch.is_well()
     assert caplog.messages == ["The clock of this machine is 100 s ahead of the store's: have both set by NTP."]
     assert now(metrics.CLOCK_OFFSET) == {}
+
+
+@pytest.mark.parametrize(
+    ("store", "temporal", "is_right"),
+    [
+        (None, None, True),
+        (None, 31.0, False),
+        (-31.0, None, False),
+        (2700.0, 2666.0, False),
+        (2700.0, 0.0, True),  # the store's clock is wrong
+        (0.0, -2700.0, True),  # Temporal's is
+        (30.0, 30.0, True),
+    ],
+)
+def test_a_clock_is_wrong_if_it_differs_from_all_others(store: float | None, temporal: float | None, is_right: bool):
+    assert ClockCheck({"store": Other(store), "temporal": Other(temporal)}).is_right() is is_right
+
+
+@pytest.mark.parametrize(
+    ("store", "temporal", "offset"),
+    [(None, None, 0.0), (2700.0, None, 2700.0), (0.0, -2700.0, -2700.0), (2700.0, 0.0, 0.0)],
+)
+def test_the_server_s_time_is_temporal_s_if_it_is_known(store: float | None, temporal: float | None, offset: float):
+    clock = ClockCheck({"store": Other(store), "temporal": Other(temporal)})
+    found = datetime.now(UTC) - clock.server_time()
+    assert found.total_seconds() == pytest.approx(offset, abs=1.0)

@@ -241,3 +241,34 @@ async def test_the_times_of_polls_tell_how_this_machines_clock_differs(ahead: fl
     clock.now = 10_311.0 + ahead
     await polls.check()
     assert polls.clock_offset == pytest.approx(certain)
+
+
+async def test_a_queue_that_is_paused_is_neither_asked_about_nor_trouble():
+    temporal, polled = TemporalPolls("worker 8@host"), {"journeys": True, "email": False}
+    polls = PollerCheck(cast("Client", temporal), ["journeys", "email"], "journeys", is_polled=polled.__getitem__)
+    temporal.pollers = (ME,)
+    assert [await trouble(polls) for _ in range(3)] == [None] * 3
+    assert [queue for queue, _ in temporal.asked] == ["journeys"] * 3
+
+
+async def test_a_poll_missed_before_a_pause_does_not_count_after_it():
+    temporal, polled = TemporalPolls("worker 8@host"), {"email": True}
+    polls = PollerCheck(cast("Client", temporal), ["email"], "journeys", is_polled=polled.__getitem__)
+    assert await trouble(polls) is None
+    polled["email"] = False
+    assert await trouble(polls) is None
+    polled["email"] = True
+    assert await trouble(polls) is None
+
+
+async def test_an_offset_is_unknown_while_no_queue_is_polled():
+    temporal, wall, polled = TemporalPolls(ME, polled_at=10_000.0), Clock(), {"email": True}
+    polls = PollerCheck(cast("Client", temporal), ["email"], "journeys", wall_clock=wall, is_polled=polled.__getitem__)
+    for now in (10_001.0, 10_060.0):
+        wall.now = now + 2_700.0
+        await polls.check()
+        temporal.polled_at = now + 30.0
+    assert polls.clock_offset == pytest.approx(2_671.0 - 1.0)
+    polled["email"] = False
+    await polls.check()
+    assert polls.clock_offset is None

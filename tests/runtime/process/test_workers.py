@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, cast
 from unittest.mock import AsyncMock, Mock
+from uuid import uuid4
 
 import pytest
 from temporalio import activity
@@ -21,9 +23,11 @@ from runtime import version
 from runtime.connection import connect
 from runtime.errors import SettingsError, WorkerFailed
 from runtime.local.devserver import DevServer
+from runtime.process import workers
 from runtime.process.shutdown import Deadline
 from runtime.process.workers import (
     ActivityWorker,
+    PausableWorker,
     Slots,
     completes_polls,
     deployment_from,
@@ -267,3 +271,144 @@ async def test_a_worker_drains_itself_only_where_the_server_completes_no_polls(
     async with running_workers([worker]) as crew:
         await crew.polling()
     assert len(drained) == (not completed)
+
+
+class TestAWorkerThatMayNotPoll:
+    @pytest.fixture
+    def hands(self, monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
+        monkeypatch.setattr(workers, "_OFTEN", 0.001)
+        return []
+
+    @pytest.fixture
+    def allowed(self) -> list[bool]:
+        return [True]
+
+    @pytest.fixture
+    def make(self, hands: list[Hand], allowed: list[bool]) -> Callable[[], PausableWorker]:
+        def made() -> Hand:
+            hands.append(Hand())
+            return hands[-1]
+
+        return lambda: PausableWorker("webhooks", made, lambda: allowed[0])
+
+    async def test_stops_and_is_made_anew_once_it_may(
+        self,
+        make: Callable[[], PausableWorker],
+        hands: list[Hand],
+        allowed: list[bool],
+        caplog: pytest.LogCaptureFixture,
+    ):
+        caplog.set_level("INFO")
+        worker = make()
+        async with running_workers([worker, Hand("email")]) as crew:
+            await hands[0].started.wait()
+            allowed[0] = False
+            await hands[0].ended.wait()
+            await asyncio.sleep(0.01)
+            assert (worker.is_paused, crew.sound, len(hands)) == (True, True, 1)
+            assert (crew.polls("webhooks"), crew.polls("email")) == (False, True)
+            allowed[0] = True
+            while len(hands) == 1:
+                await asyncio.sleep(0.001)
+            await hands[1].started.wait()
+            assert (worker.is_paused, crew.sound, crew.polls("webhooks")) == (False, True, True)
+        assert hands[1].ended.is_set()
+        assert caplog.messages == [
+            "the queue 'webhooks' is not polled while the clock of this machine is wrong: have it set by NTP",
+            "the queue 'webhooks' is polled again",
+        ]
+
+    async def test_does_not_start_until_it_may(
+        self, make: Callable[[], PausableWorker], hands: list[Hand], allowed: list[bool]
+    ):
+        allowed[0] = False
+        async with running_workers([make()]) as crew:
+            await crew.polling()
+            await asyncio.sleep(0.01)
+            assert not hands
+            allowed[0] = True
+            while not hands:
+                await asyncio.sleep(0.001)
+            await hands[0].started.wait()
+
+    async def test_completes_its_tasks_first(
+        self, make: Callable[[], PausableWorker], hands: list[Hand], allowed: list[bool]
+    ):
+        worker = make()
+        hands[0].stays = asyncio.Event()
+        async with running_workers([worker]):
+            await hands[0].started.wait()
+            allowed[0] = False
+            await hands[0].asked.wait()
+            allowed[0] = True
+            await asyncio.sleep(0.01)
+            assert len(hands) == 1
+            hands[0].stays.set()
+            while len(hands) == 1:
+                await asyncio.sleep(0.001)
+
+    async def test_stops_with_its_process(
+        self, make: Callable[[], PausableWorker], hands: list[Hand], allowed: list[bool]
+    ):
+        async with running_workers([make()]):
+            await hands[0].started.wait()
+            allowed[0] = False
+            await hands[0].ended.wait()
+        assert len(hands) == 1
+
+    async def test_ends_its_process_if_it_fails(self, make: Callable[[], PausableWorker], hands: list[Hand]):
+        async def run() -> None:
+            async with running_workers([make()]) as crew:
+                await hands[0].started.wait()
+                hands[0].breaks.set()
+                await crew.until(asyncio.Event())
+
+        with pytest.raises(WorkerFailed):
+            await run()
+
+
+async def test_a_real_worker_leaves_tasks_to_others_while_it_may_not_poll(
+    server: DevServer, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(workers, "_OFTEN", 0.01)
+    client, allowed, ran = await connect(server.address), True, list[str]()
+
+    def worker(name: str, may_poll: Callable[[], bool]) -> PausableWorker:
+        @activity.defn(name="note")
+        async def note() -> None:
+            ran.append(name)
+
+        return PausableWorker(
+            "paused",
+            lambda: ActivityWorker(
+                client,
+                task_queue="paused",
+                activities=[note],
+                concurrent=3,
+                polls=2,
+                grace=timedelta(seconds=4),
+                polls_completed=True,
+            ),
+            may_poll,
+        )
+
+    async def run(number: int) -> Counter[str]:
+        ran.clear()
+        for _ in range(number):
+            handle = await client.start_activity(
+                "note", id=uuid4().hex, task_queue="paused", start_to_close_timeout=timedelta(seconds=10)
+            )
+            await handle.result()
+        return Counter(ran)
+
+    first = worker("first", lambda: allowed)
+    async with running_workers([first]) as crew:
+        await crew.polling()
+        assert await run(2) == {"first": 2}
+        allowed = False
+        while not first.is_paused:
+            await asyncio.sleep(0.01)
+        async with running_workers([worker("second", lambda: True)]):
+            assert await run(10) == {"second": 10}
+        allowed = True
+        assert await run(2) == {"first": 2}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -101,6 +103,25 @@ MINUTE = timedelta(minutes=1)
 async def test_one_of_many_gets_a_lease(store: Store) -> None:
     asked = [store.lease("gauges", f"worker {number}", now=NOW, expires_at=NOW + MINUTE) for number in range(10)]
     assert sum(await asyncio.gather(*asked)) == 1
+
+
+@pytest.mark.parametrize("ahead", [2700.0, -2700.0], ids=["ahead", "behind"])
+async def test_a_lease_goes_by_the_store_s_clock(
+    postgresql_url: str, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    async with Store.open(postgresql_url) as right, Store.open(postgresql_url) as wrong:
+        await right.check()
+        monkeypatch.setattr("runtime.store.postgresql.time", SimpleNamespace(time=lambda: time.time() + ahead))
+        await wrong.check()
+        now, off = datetime.now(UTC), datetime.now(UTC) + timedelta(seconds=ahead)
+        assert await right.lease("gauges", "right", now=now, expires_at=now + MINUTE)
+        assert await wrong.is_leased("gauges", off)
+        assert not await wrong.lease("gauges", "wrong", now=off, expires_at=off + MINUTE)
+        await right.give_up("gauges", "right")
+        assert await wrong.lease("gauges", "wrong", now=off, expires_at=off + MINUTE)
+        assert not await right.lease("gauges", "right", now=now, expires_at=now + MINUTE)
+        later = now + 2 * MINUTE
+        assert await right.lease("gauges", "right", now=later, expires_at=later + MINUTE)
 
 
 @both

@@ -342,3 +342,22 @@ async def test_gauges_are_there_while_it_is_told_and_gone_with_the_worker(store:
         assert now(metrics.BACKLOG) == {("journeys",): (7, 7), ("webhooks",): (7, 7)}
     assert now(metrics.BACKLOG) == {}
     assert await store.lease("metrics", "another", now=datetime.now(UTC), expires_at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("offset", [timedelta(hours=2), timedelta(hours=-2)], ids=["ahead", "behind"])
+async def test_ages_go_by_the_time_of_the_servers(store: Store, monkeypatch: pytest.MonkeyPatch, offset: timedelta):
+    """The figures of a worker with a wrong clock are those of one with the right clock."""
+    right = datetime.now(UTC)
+
+    class WrongClock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return right.astimezone(tz) + offset
+
+    await add_campaigns(store)
+    monkeypatch.setattr(polling, "datetime", WrongClock)
+    poller = ClusterMetrics(cast("Client", Server(held=[Journey("welcome")])), store, QUEUES, server_time=lambda: right)
+    await poller.round(30)
+    assert [number for _, number in poller.figures[metrics.POLLERS]] == [2, 2]
+    assert poller.figures[metrics.HELD_OLDEST_AGE] == [((), pytest.approx(3600, abs=5))]
+    assert poller.figures[metrics.CAMPAIGNS_STALLED_AGE] == [((), pytest.approx(1200, abs=5))]
