@@ -1,11 +1,12 @@
 """Commands about the store: its tables, keys, what is old in it, held events, and its comparison with Temporal."""
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 
 from runtime.api_keys import ApiKey, parse_token
 from runtime.store import Store
@@ -25,8 +26,8 @@ def test_it_makes_the_tables_and_does_nothing_the_second_time(
     monkeypatch.setenv("SCENARIO_STORE", f"sqlite:///{file}")
     for _ in range(2):
         assert run("store", "upgrade") == Ran(0, f"the store {file} has the tables of this release\n", "")
-    with create_engine(f"sqlite:///{file}").connect() as connection:
-        assert connection.execute(text("SELECT version_num FROM scenario_store_version")).scalar() == HEAD
+    with closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT version_num FROM scenario_store_version").fetchone() == (HEAD,)
 
 
 def test_a_database_that_is_away_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyPatch):

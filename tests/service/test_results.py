@@ -1,6 +1,6 @@
 """What came of a goal, by branch and against those who got nothing; and its statistics, against published tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import count
@@ -28,7 +28,7 @@ Fill = Callable[..., None]
 
 
 @pytest.fixture
-def fill(store: Store, tmp_path: Path) -> Fill:
+def fill(store: Store, tmp_path: Path) -> Iterator[Fill]:
     """Writes so many entries, of which so many reached the goal."""
     numbers = count(1)
     engine = create_engine(f"sqlite:///{tmp_path / 'store.db'}")
@@ -44,7 +44,8 @@ def fill(store: Store, tmp_path: Path) -> Fill:
         with engine.begin() as connection:
             connection.execute(entries.insert(), rows)
 
-    return write
+    yield write
+    engine.dispose()
 
 
 async def look(store: Store, **given: Any) -> ResultsView:
