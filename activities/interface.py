@@ -276,6 +276,7 @@ class Retuning:
     run_id: str
     step: str  # the step's id, which is the activity's
     retry: dict[str, float]  # the new values in seconds, by the names of `scenario.plan.retry.STORED`. Others stay.
+    now: str  # the journey's time, ISO 8601
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -157,7 +157,7 @@ def _with_room(retuning: Retuning, pending: PendingActivityInfo) -> Retuning:
         return retuning
     options = pending.activity_options
     begun = pending.expiration_time.ToDatetime(tzinfo=UTC) - options.schedule_to_close_timeout.ToTimedelta()
-    passed = (datetime.now(UTC) - begun).total_seconds()
+    passed = (datetime.fromisoformat(retuning.now) - begun).total_seconds()
     if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED or wanted > passed:
         wanted = max(wanted, passed) + options.start_to_close_timeout.ToTimedelta().total_seconds()
     return replace(retuning, retry={**retuning.retry, "deadline": wanted})

@@ -104,7 +104,8 @@ class OperatorUpdates:
         is_unlimited = changes.get("attempts") == 0 and step.retry.maximum_attempts
         sent = {**changes, "attempts": UNLIMITED} if is_unlimited else changes
         info = workflow.info()
-        retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=sent)
+        now = workflow.now().isoformat()
+        retuning = Retuning(workflow_id=info.workflow_id, run_id=info.run_id, step=name or "", retry=sent, now=now)
         retuned = await call_for_update(RETUNE, retuning)
         if retuned.error:
             raise refusal(retuned.error)

@@ -94,7 +94,7 @@ class Batches:
         if item is None or (is_again and item.outcome not in (None, "delivered")):
             await self._try_alone(delivery, step, data)
             await attempt.may_leave()
-            await self._add(delivery, info, batch, item_of(data))
+            await self._add(attempt, batch, item_of(data))
             item = await self._store.batch_item(delivery.id)
             assert item is not None  # noqa: S101 it was added, and only the journey's exit deletes it
         stored = await self._store.stored_batch(item.batch)
@@ -134,12 +134,13 @@ class Batches:
             case _:
                 raise attempt.backed_off(_pause(attempt, stored))
 
-    async def _add(self, delivery: Delivery, info: activity.Info, batch: BatchCall, data: dict[str, Any]) -> None:
+    async def _add(self, attempt: OpenAttempt, batch: BatchCall, data: dict[str, Any]) -> None:
         """Make the delivery an item of the step's open batch. Open one if there is none."""
+        delivery, info = attempt.delivery, attempt.context.info
         size = len(json.dumps(data, ensure_ascii=False).encode(errors="replace"))
         name, version, at_step = delivery.name, delivery.version, delivery.step
         while True:
-            now = datetime.now(UTC)
+            now = attempt.now
             taken = await self._store.take_place(name, version, at_step, size=size, most=batch.size, now=now)
             if taken is None:
                 await self._store.open_batch(_new(delivery, batch, now))
@@ -180,7 +181,7 @@ class Batches:
 
         Raise Aborted if it has none, or has ended.
         """
-        now = datetime.now(UTC)
+        now = attempt.now
         batch = await self._store.freeze_batch(attempt.delivery.contact, now)
         if batch is None or batch.ended_at is not None:
             raise Aborted("the batch has ended")
@@ -232,7 +233,7 @@ class Batches:
         else:
             identifiers = [value_at_path(data, batch.key) for data in members.data]
         outcomes, note = item_outcomes(batch, response, identifiers)
-        at, identifier = datetime.now(UTC), members.batch.id
+        at, identifier = attempt.now, members.batch.id
         groups: dict[tuple[ItemOutcome, str | None], list[int]] = {}
         deferred: dict[str | None, list[int]] = {}
         for item, answer in zip(members.items, outcomes, strict=True):
@@ -276,7 +277,7 @@ class Batches:
     @activity.defn(name=SETTLE.name)
     async def settle_batch(self, end: BatchEnd) -> None:
         """Record the end of a batch, and wake the activities that wait for it."""
-        now = datetime.now(UTC)
+        now = activity.info().started_time
         # If it was ended while contacts joined it, no further contact may join.
         await self._store.freeze_batch(end.batch, now)
         await self._store.record_item_outcomes(end.batch, end.outcome, now, reason=end.reason)

@@ -33,9 +33,12 @@ from runtime.store import Attempt, AttemptWriter, Store
 from scenario.plan.retry import STORED
 from tests.factories import NOW, present, retried_attempt
 
+SERVER = datetime(2100, 3, 2, 12, 0, tzinfo=UTC)
+"""The time by Temporal's clock, which decides, and not this machine's."""
+
 
 def retuning(**retry: float) -> Retuning:
-    return Retuning(workflow_id="a/1", run_id="run", step="hook", retry=retry)
+    return Retuning(workflow_id="a/1", run_id="run", step="hook", retry=retry, now=SERVER.isoformat())
 
 
 def test_only_what_is_given_is_changed() -> None:
@@ -113,7 +116,7 @@ async def test_an_attempt_under_way_has_its_time_and_what_is_overdue_ends_at_onc
     pending.state = PendingActivityState.Value(f"PENDING_ACTIVITY_STATE_{state}")
     pending.activity_options.start_to_close_timeout.FromTimedelta(timedelta(seconds=18))
     pending.activity_options.schedule_to_close_timeout.FromTimedelta(timedelta(days=3, seconds=18))
-    pending.expiration_time.FromDatetime(datetime.now(UTC) + timedelta(days=3, seconds=18) - timedelta(hours=1))
+    pending.expiration_time.FromDatetime(SERVER + timedelta(days=3, seconds=18) - timedelta(hours=1))
     assert await Retunings(connected).retune(retuning(deadline=wanted)) == RetuningResult()
     asked = service.asked[0].activity_options.schedule_to_close_timeout.ToTimedelta().total_seconds()
     assert asked == pytest.approx(told, abs=5)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -19,7 +20,7 @@ from activities.interface import Sent
 from activities.webhook.batches import Batches
 from runtime.store import Store
 from runtime.store.batches import StoredBatch, StoredBatchItem
-from tests.factories import delivery
+from tests.factories import delivery, present
 from tests.fakes import Marks, Rows, Shelf, worker_context
 
 NOW = datetime(2026, 11, 27, 9, 0, tzinfo=UTC)
@@ -36,9 +37,13 @@ STEP: Mapping[str, Any] = {
 }
 
 
-async def send(store: Store, workflow: str, contact: str, data: Mapping[str, Any]) -> Sent:
+async def send(
+    store: Store, workflow: str, contact: str, data: Mapping[str, Any], *, started: datetime | None = None
+) -> Sent:
     environment = Marks().environment()
     environment.info = replace(environment.info, workflow_type=workflow, workflow_id=f"post-purchase/{contact}")
+    if started is not None:
+        environment.info = replace(environment.info, scheduled_time=started, started_time=started)
     content = Content(Shelf(STEP))
     context = worker_context(content, Rows(), transport=SimpleNamespace(), batches=Batches(store, content))
     webhooks = ChannelActivity[None](WEBHOOK, context)
@@ -88,3 +93,18 @@ async def test_nobody_joins_a_batch_that_ended_while_it_was_filled(store: Store)
     await Marks().environment().run(batches.settle_batch, BatchEnd(batch=BATCH.id, step="crm", outcome="skipped"))
     assert await store.take_place("post-purchase", 3, "crm", size=1, most=9, now=NOW) is None
     assert not await store.join_batch(item(1))
+
+
+async def test_a_batch_goes_by_the_time_of_the_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("activities.webhook.batches.start_batch", AsyncMock())
+    started, second = datetime(2100, 3, 2, 12, 0, tzinfo=UTC), timedelta(seconds=1)
+    await send(store, "Journey", "7", {"contact": {"blocked": False, "born": "1990"}}, started=started)
+    opened = present(await store.take_place("post-purchase", 3, "crm", size=1, most=9, now=started))
+    assert started <= opened.created_at < started + second
+    assert opened.due_at == opened.created_at + timedelta(hours=1)
+    batches = Batches(store, Content(Shelf(STEP)))
+    environment = Marks().environment()
+    environment.info = replace(environment.info, started_time=started + timedelta(hours=2))
+    await environment.run(batches.settle_batch, BatchEnd(batch=opened.id, step="crm", outcome="skipped"))
+    settled = present(await store.stored_batch(opened.id))
+    assert (settled.frozen_at, settled.ended_at) == (environment.info.started_time, environment.info.started_time)
