@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
@@ -16,6 +16,8 @@ from scenario.type_guards import is_list, is_mapping
 ItemOutcome = Literal["delivered", "refused", "unknown"]
 """``unknown``: the receiver took the request, and did not say what it did with the item."""
 LONGEST_REASON: Final = 200
+_POSITION: Final = re.compile(r"[0-9]{1,6}", re.ASCII)
+_INDEX: Final = re.compile(r"\.[0-9]{1,6}(?=\.|$)", re.ASCII)
 _STATUS: Final = re.compile(r"[2-5][0-9]{2}", re.ASCII)
 
 FieldPath = Annotated[str, Field(min_length=1, max_length=200, pattern=FIELD_PATH, examples=["error.code"])]
@@ -31,6 +33,7 @@ class ItemAnswer(NamedTuple):
 
 
 _UNLISTED: Final = ItemAnswer("unknown", "the response does not mention it")
+_UNCOUNTED: Final = ItemAnswer("unknown", "the response counts refused items that it does not list")
 _UNMATCHED: Final = ItemAnswer("unknown", "the response mentions an item that is not in the batch")
 
 
@@ -45,8 +48,15 @@ class ItemResults(Model):
     identifier itself, or, with `status`, the entries are in the order of the items.
     """
 
-    list: FieldPath | None = optional("Where the list is. By default, the response is the list.")
-    id: FieldPath | None = optional("Field of an entry with the item's identifier.")
+    list: FieldPath | None = optional(
+        "Where the list is, or an object whose fields are lists. By default, the response is the list.",
+        examples=["errors", "error.details.0.errors"],
+    )
+    count: FieldPath | None = optional(
+        "Where the number of refused items is. If the list has fewer, items that are not in it are unknown. `list` may "
+        "be left out."
+    )
+    id: FieldPath | None = optional("Field of an entry with the item's identifier, or a list of identifiers.")
     position: FieldPath | None = optional("Field of an entry with the item's position, from 0.")
     status: FieldPath | None = optional(
         "Field of an entry with the item's status. Without it, every item in the list was refused."
@@ -63,6 +73,10 @@ class ItemResults(Model):
     def _whole(self) -> Self:
         if self.id is not None and self.position is not None:
             raise ValueError("an entry names its item by 'id' or by 'position', not both")
+        if self.count and not self.list and (self.id or self.position or self.status or self.reason):
+            raise ValueError(
+                "'count' without 'list' is about no item: leave out 'id', 'position', 'status' and 'reason'"
+            )
         if self.ok is not None and self.status is None:
             raise ValueError("'ok' goes with 'status': name the field that it is compared with")
         if self.others is not None and self._is_ordered:
@@ -82,15 +96,17 @@ class ItemResults(Model):
     def read(self, answer: object, identifiers: Sequence[str], status: int) -> Sequence[ItemAnswer]:
         """Return the outcome of each item, in the order of the items.
 
-        Items that are not in the list have the outcome `others`. They are unknown if an entry matches no item, because
-        it may be about any of them. Items with the same identifier share their outcome.
+        Items that are not in the list have the outcome `others`. They are unknown if an entry matches no item, or if
+        `count` is more than the list has, because any of them may be meant. Items with the same identifier share their
+        outcome.
 
         Raise UnreadableResultsError if the list is not there, or its entries cannot be matched with items.
         """
         found: dict[int, ItemAnswer] = {}
         places: dict[str, list[int]] = {}
         for number, identifier in enumerate(identifiers):
-            places.setdefault(identifier, []).append(number)
+            if identifier:
+                places.setdefault(identifier, []).append(number)
         entries = self._entries(answer, status)
         ordered = self._is_ordered
         others = ItemAnswer("delivered") if self._accepts_others else _UNLISTED
@@ -98,32 +114,52 @@ class ItemResults(Model):
             raise UnreadableResultsError(f"it has {len(entries):,} results for {len(identifiers):,} items")
         for number, entry in enumerate(entries):
             result = self._result(entry)
-            matching = (number,) if ordered else self._places(entry, places, len(identifiers))
-            if not matching:
-                others = _UNMATCHED
-            for place in matching:
-                if place not in found or result.outcome == "refused":
-                    found[place] = result
+            for matching in [(number,)] if ordered else self._places(entry, places, len(identifiers)):
+                if not matching:
+                    others = _UNMATCHED
+                for place in matching:
+                    if place not in found or result.outcome == "refused":
+                        found[place] = result
+        refused = sum(one.outcome == "refused" for one in found.values())
+        if others.outcome == "delivered" and self._number_refused(answer) > refused:
+            others = _UNCOUNTED
         return [found.get(number, others) for number in range(len(identifiers))]
 
     def _entries(self, answer: object, status: int) -> Sequence[Any]:
+        if self.list is None and self.count is not None:
+            return ()
         entries = answer if self.list is None else _at(answer, self.list)
-        if entries is None and self._accepts_others and is_mapping(answer) and status <= HTTPStatus.MULTI_STATUS:
-            return ()  # receivers leave out an empty list of errors
+        if self.list is not None and is_mapping(entries):
+            parts = [part for part in entries.values() if part is not None]
+            entries = [entry for part in parts for entry in part] if all(map(is_list, parts)) else entries
+        # Receivers leave out an empty list of errors. Beyond a step into a list that is there, it cannot be missing.
+        is_missing = entries is None and (self.list is None or _at(answer, _INDEX.split(self.list)[0]) is None)
+        if is_missing and self._accepts_others and is_mapping(answer) and status <= HTTPStatus.MULTI_STATUS:
+            return ()
         if not is_list(entries):
             place = "it is no list" if self.list is None else f"it has no list at '{self.list}'"
             raise UnreadableResultsError(place)
         return entries
 
-    def _places(self, entry: Any, places: Mapping[str, Sequence[int]], count: int) -> Sequence[int]:
+    def _number_refused(self, answer: object) -> int:
+        found = None if self.count is None else _at(answer, self.count)
+        if found is None and (self.count is None or self.list is not None):
+            return 0
+        if isinstance(found, bool) or not _text(found).isascii() or not _text(found).isdigit():
+            raise UnreadableResultsError(f"it has no number at '{self.count}'")
+        return int(_text(found)[:9])
+
+    def _places(self, entry: Any, places: Mapping[str, Sequence[int]], count: int) -> Iterable[Sequence[int]]:
+        """Return the positions of the items for each identifier in an entry."""
         if self.position is not None:
             position = _at(entry, self.position)
             if isinstance(position, str) and position.isascii() and position.isdigit():
                 position = int(position[:9])
             if not isinstance(position, int) or isinstance(position, bool) or not 0 <= position < count:
-                return ()
-            return (position,)
-        return places.get(_text(entry if self.id is None else _at(entry, self.id)), ())
+                return [()]
+            return [(position,)]
+        named = entry if self.id is None else _at(entry, self.id)
+        return [places.get(_text(one), ()) for one in (named if named and is_list(named) else [named])]
 
     def _result(self, entry: Any) -> ItemAnswer:
         status = None if self.status is None else _at(entry, self.status)
@@ -143,7 +179,10 @@ class ItemResults(Model):
 
 def _at(value: object, path: str) -> Any:
     for name in path.split("."):
-        value = value.get(name) if is_mapping(value) else None
+        if is_list(value):
+            value = value[int(name)] if _POSITION.fullmatch(name) and int(name) < len(value) else None
+        else:
+            value = value.get(name) if is_mapping(value) else None
     return value
 
 

@@ -37,7 +37,7 @@ def test_an_example_does_what_its_cases_say(scenario: Path):
 def test_each_case_file_is_of_an_example():
     examples = {path.with_name(path.stem + CASES) for path in (*SCENARIOS, *CAMPAIGNS)}
     assert {*case_files(EXAMPLES)} == examples
-    assert len(examples) == 25
+    assert len(examples) == 26
 
 
 MUTANTS = 3

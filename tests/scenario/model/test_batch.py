@@ -11,6 +11,7 @@ IDS = ["a", "b", "7"]
 ACCEPTED = ("delivered", None)
 UNSAID = ("unknown", "the response does not mention it")
 STRANGE = ("unknown", "the response mentions an item that is not in the batch")
+UNCOUNTED = ("unknown", "the response counts refused items that it does not list")
 READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
     # a list of refused items, as objects or as bare identifiers
     (
@@ -61,6 +62,41 @@ READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
         [{"id": "a", "s": 200}, {"id": "b@example.com", "s": 404}],
         [ACCEPTED, STRANGE, STRANGE],
     ),
+    # several identifiers in an entry, one of which is strange
+    (
+        {"list": "errors", "id": "context.ids", "reason": "message"},
+        {"errors": [{"context": {"ids": ["a", 7]}, "message": "bad"}]},
+        [("refused", "bad"), ACCEPTED, ("refused", "bad")],
+    ),
+    (
+        {"list": "errors", "id": "context.ids"},
+        {"errors": [{"context": {"ids": ["a", "x"]}}]},
+        [("refused", None), STRANGE, STRANGE],
+    ),
+    ({"list": "errors", "id": "context.ids"}, {"errors": [{"context": {"ids": []}}]}, [STRANGE] * 3),
+    # an object of lists
+    (
+        {"list": "failed"},
+        {"failed": {"invalid": ["b"], "unknown": None, "gone": ["7"]}},
+        [ACCEPTED, ("refused", None), ("refused", None)],
+    ),
+    ({"list": "failed"}, {"failed": {}}, [ACCEPTED] * 3),
+    # steps into a list
+    (
+        {"list": "error.details.0.errors", "position": "path.0.index"},
+        {"error": {"details": [{"errors": [{"path": [{"index": 1}]}]}]}},
+        [ACCEPTED, ("refused", None), ACCEPTED],
+    ),
+    ({"list": "error.details.0.errors", "position": "path.0.index"}, {"error": None}, [ACCEPTED] * 3),
+    # a number of refused items, with a list or without
+    ({"count": "bad"}, {"bad": 0, "received": 3}, [ACCEPTED] * 3),
+    ({"count": "bad"}, {"bad": 1, "received": 3}, [UNCOUNTED] * 3),
+    ({"count": "bad"}, {"bad": "2"}, [UNCOUNTED] * 3),
+    ({"count": "bad", "others": "unknown"}, {"bad": 0}, [UNSAID] * 3),
+    ({"list": "errors", "count": "bad"}, {"bad": 1, "errors": ["a"]}, [("refused", None), ACCEPTED, ACCEPTED]),
+    ({"list": "errors", "count": "bad"}, {"bad": 2, "errors": ["a"]}, [("refused", None), UNCOUNTED, UNCOUNTED]),
+    ({"list": "errors", "count": "bad"}, {"bad": 2}, [UNCOUNTED] * 3),
+    ({"list": "errors", "count": "bad"}, {"errors": ["a"]}, [("refused", None), ACCEPTED, ACCEPTED]),
     # an item that is refused and accepted was refused
     (
         {"id": "id", "status": "s"},
@@ -73,6 +109,11 @@ READ: list[tuple[dict[str, Any], Any, list[tuple[str, str | None]]]] = [
 @pytest.mark.parametrize(("keys", "answer", "expected"), READ)
 def test_each_item_has_the_outcome_of_its_entry(keys: dict[str, Any], answer: Any, expected: list[Any]) -> None:
     assert [one[:2] for one in ItemResults(**keys).read(answer, IDS, 200)] == expected
+
+
+def test_an_entry_without_an_identifier_is_not_about_an_item_without_one() -> None:
+    outcomes = ItemResults(list="no", id="id").read({"no": [{"message": "bad"}]}, ["a", ""], 200)
+    assert [one[:2] for one in outcomes] == [STRANGE] * 2
 
 
 def test_items_with_the_same_identifier_share_an_outcome() -> None:
@@ -91,6 +132,17 @@ def test_items_with_the_same_identifier_share_an_outcome() -> None:
         ({"list": "errors"}, {"errors": "none"}, "it has no list at 'errors'"),
         ({"id": "id"}, "accepted", "it is no list"),
         ({"list": "errors", "others": "unknown"}, {}, "it has no list at 'errors'"),
+        ({"list": "errors"}, {"errors": {"a": "not found"}}, "it has no list at 'errors'"),
+        ({}, {}, "it is no list"),
+        (
+            {"list": "e.details.0.errors"},
+            {"e": {"details": [{"value": "…"}]}},
+            "it has no list at 'e.details.0.errors'",
+        ),
+        ({"list": "e.details.0.errors"}, {"e": {"details": []}}, "it has no list at 'e.details.0.errors'"),
+        ({"count": "bad"}, {}, "it has no number at 'bad'"),
+        ({"count": "bad"}, {"bad": True}, "it has no number at 'bad'"),
+        ({"list": "errors", "count": "bad"}, {"errors": [], "bad": "some"}, "it has no number at 'bad'"),
         ({"list": "errors", "id": "id", "status": "s", "others": "accepted"}, None, "it has no list at 'errors'"),
     ],
 )
@@ -116,6 +168,13 @@ def test_a_missing_list_of_refused_items_is_empty_up_to_207(answer: Any) -> None
             "'others' needs 'id' or 'position': results in the order of the items have one for each item",
         ),
         ({"id": "a", "position": "b"}, "an entry names its item by 'id' or by 'position', not both"),
+        *(
+            (
+                {"count": "n", name: "a"},
+                "'count' without 'list' is about no item: leave out 'id', 'position', 'status' and 'reason'",
+            )
+            for name in ("id", "position", "status", "reason")
+        ),
         ({"ok": [1]}, "'ok' goes with 'status': name the field that it is compared with"),
     ],
 )
