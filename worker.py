@@ -49,6 +49,7 @@ from activities.outgoing.sender import HeldReports
 from activities.retention import Prunings, keep_schedule
 from activities.retry import DestinationPolicies, Retunings
 from activities.suppressions import PlatformNotifier, notify_nobody
+from activities.undecoded import UncountedOutages
 from activities.webhook.batches import starting_batches
 from activities.webhook.destinations.destinations import Destinations
 from activities.webhook.destinations.reading import DestinationsFile
@@ -56,7 +57,8 @@ from activities.webhook.platform import SuppressionReporter
 from activities.webhook.server_rates import pacing
 from runtime import search_attributes, version
 from runtime.connection import connect
-from runtime.encryption.codec import check_keys, encrypt_client, keyring_in, keyring_of, recording_keys
+from runtime.encryption.codec import check_keys, keyring_in, keyring_of, recording_keys
+from runtime.encryption.converter import encrypt_client
 from runtime.errors import SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
 from runtime.process import HOST
@@ -98,11 +100,9 @@ PLATFORM: Final = timedelta(seconds=10)
 WAIT: Final = 60.0
 """Seconds to wait at the start for an unreachable Temporal server, and then for a store."""
 _CONCURRENT: Final = 200
-_REMOTE: Final = 40
-"""Maximum number of concurrent activities beside the workflows, other than local ones."""
+_REMOTE: Final = 40  # maximum number of concurrent activities beside the workflows, other than local ones
 _POLLERS: Final = 10
-_ASKED: Final = 5
-"""Polls in flight of a channel: more are hardly faster, and delay a stop."""
+_ASKED: Final = 5  # polls in flight of a channel: more are hardly faster, and delay a stop
 _STICKY: Final = timedelta(seconds=5)
 """Time that a journey waits for the worker that has it cached, after which another one replays its history. At 2 s,
 half of 400 journeys changed workers on a busy machine."""
@@ -203,7 +203,7 @@ async def workers(
                     max_concurrent_activities=_REMOTE,
                     max_concurrent_activity_task_polls=1,
                     workflow_runner=UnsandboxedWorkflowRunner(),
-                    interceptors=[given.passages],
+                    interceptors=[given.passages, UncountedOutages()],
                     max_concurrent_workflow_task_polls=_POLLERS,
                     nonsticky_to_sticky_poll_ratio=0.5,
                     sticky_queue_schedule_to_start_timeout=_STICKY,
@@ -218,6 +218,7 @@ async def workers(
                 client,
                 task_queue=queue,
                 activities=send,
+                interceptors=[UncountedOutages()],
                 concurrent=at_once,
                 polls=_ASKED,
                 grace=grace,

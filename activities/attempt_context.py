@@ -7,7 +7,7 @@ import logging
 from dataclasses import asdict
 from datetime import UTC, timedelta
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final
 
 from temporalio import activity
 from temporalio.api.common.v1 import Payloads, WorkflowExecution
@@ -24,6 +24,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError
 
 from activities.interface import DELIVERY_DELAYED, DelayReport
+from runtime.data_converter import in_clear
 from runtime.temporal_faults import is_unknown_workflow
 
 _logger = logging.getLogger(__name__)
@@ -74,11 +75,11 @@ class AttemptContext:
         details = activity.cancellation_details()
         return details is not None and details.worker_shutdown
 
-    def mark(self, *values: Any) -> None:
-        """Leave values for the next attempt. They are sent with the failure of this one."""
-        activity.heartbeat(*values)
+    def mark(self, *values: str | int) -> None:
+        """Leave values for the next attempt. They are sent with the failure of this one, and never encrypted."""
+        activity.heartbeat(*map(in_clear, values))
 
-    async def store_mark(self, *values: Any, patience: timedelta) -> None:
+    async def store_mark(self, *values: str | int, patience: timedelta) -> None:
         """Leave values for the next attempt, and return once they are durable.
 
         Raises:
@@ -86,7 +87,7 @@ class AttemptContext:
             RPCError: The server has not stored them in time.
         """
         handle = activity.client().get_async_activity_handle(task_token=self.info.task_token)
-        await handle.heartbeat(*values, rpc_timeout=patience)
+        await handle.heartbeat(*map(in_clear, values), rpc_timeout=patience)
 
     async def journey_status(self, patience: timedelta) -> JourneyStatus:
         """Return the status of the attempt's journey, as the server reports it now, or raise RPCError."""
@@ -115,8 +116,8 @@ class AttemptContext:
     async def was_lost(self, patience: timedelta) -> bool:
         """Return True if a worker was lost with the previous attempt: Temporal then reports that it timed out.
 
-        Otherwise that attempt failed before it could begin, and could not report that it does not count. This happens
-        while the store is away and encrypted data cannot be read. If the server does not answer, the worker counts as
+        Otherwise that attempt failed before it could begin, and could not report that it does not count: for example
+        on a worker without the keys that encrypted its arguments. If the server does not answer, the worker counts as
         lost.
         """
         try:

@@ -167,6 +167,6 @@ def tally(info: activity.Info) -> AttemptCounts:
     return AttemptCounts(stale=True)  # an operator made Temporal count from 1 again: earlier counts mean nothing
 
 
-def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[Any, ...]:
+def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[str | int, ...]:
     """Return the values of a mark, without empty ones."""
     return (word, *((away, attempt) if away else ()), *((unsent,) if unsent else ()))

@@ -180,7 +180,7 @@ class OpenAttempt:
         """Leave a mark, sent with the failure, for the next attempt: its state and the counts."""
         self.context.mark(*self._values(word))
 
-    def _values(self, word: str) -> tuple[Any, ...]:
+    def _values(self, word: str) -> tuple[str | int, ...]:
         unsent = self.unsent_before + 1 if self.unsent else 0
         return mark(word, self.away, self.context.info.attempt, unsent)
 

@@ -36,7 +36,8 @@ from authoring.publishing import publish
 from benchmarks.bare import QUEUE, WORKFLOW_QUEUE
 from runtime import search_attributes
 from runtime.connection import connect
-from runtime.encryption.codec import encrypt_client, keyring_of
+from runtime.encryption.codec import keyring_of
+from runtime.encryption.converter import encrypt_client
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import Inbox, Receiver

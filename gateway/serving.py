@@ -42,7 +42,8 @@ from gateway.pages.app import Door
 from gateway.pages.rendering import compile_largest
 from gateway.providers.app import expects_events
 from runtime.connection import connect
-from runtime.encryption.codec import check_keys, encrypt_client, keyring_of, recording_keys
+from runtime.encryption.codec import check_keys, keyring_of, recording_keys
+from runtime.encryption.converter import encrypt_client
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.identity import StoreIdentity, guarding_identity

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
+from temporalio.common import RawValue
 from temporalio.contrib.pydantic import (
     PydanticJSONPlainPayloadConverter,
     PydanticPayloadConverter,
@@ -27,6 +28,7 @@ from scenario.entry.entry import unread
 
 ENCODING: Final = b"binary/encrypted"  # metadata `encoding` of an encrypted payload, as in Temporal's samples
 KEY_ID: Final = "encryption-key-id"  # metadata with the name of its key
+IN_CLEAR: Final = "scenario-clear"  # metadata of a payload that is not encrypted, see `in_clear`
 _OUR_KEYS: Final = re.compile(rb"[0-9a-f]{32}")  # their ids; Temporal's samples have words
 
 
@@ -78,6 +80,14 @@ class JsonPayloads(CompositePayloadConverter):
                     f"The argument cannot be read: {_cause(payloads)}", type="NotJson", non_retryable=True
                 ) from None
             raise
+
+
+def in_clear(value: str | int) -> RawValue:
+    """Return a value that is never encrypted, and so can be written and read while the store is unavailable."""
+    payload = _JSON.to_payload(value)
+    assert payload is not None  # noqa: S101 pydantic writes any value, or raises
+    payload.metadata[IN_CLEAR] = b"1"
+    return RawValue(payload)
 
 
 def is_ours(payload: Payload) -> bool:

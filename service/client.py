@@ -18,7 +18,8 @@ from temporalio.client import Client
 from activities.webhook.destinations.reading import read
 from authoring.publishing import Journeys, Publication, publish
 from runtime.connection import connect
-from runtime.encryption.codec import check_keys, encrypt_client, keyring_of
+from runtime.encryption.codec import check_keys, keyring_of
+from runtime.encryption.converter import encrypt_client
 from runtime.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError

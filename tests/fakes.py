@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
@@ -25,6 +25,7 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
 )
 from temporalio.client import Client
+from temporalio.common import RawValue
 from temporalio.converter import DataConverter
 from temporalio.service import ConnectConfig, RPCError, RPCStatusCode, ServiceClient
 from temporalio.testing import ActivityEnvironment
@@ -38,6 +39,7 @@ from activities.interface import DELIVERY_DELAYED
 from activities.webhook.limiter import Limiter
 from activities.webhook.platform import PlatformCalls
 from activities.webhook.route import Direct
+from runtime.data_converter import CONVERTER
 from runtime.store import Attempt
 from runtime.store.schema import StoredErasure
 from runtime.store.versions import StoredVersion, Versions
@@ -221,8 +223,13 @@ class Marks(list[tuple[Any, ...]]):
     def environment(self) -> ActivityEnvironment:
         environment = ActivityEnvironment(client=cast("Client", _Client(self)))
         environment.info = replace(environment.info, **UNHURRIED)
-        environment.on_heartbeat = lambda *details: self.append(details)
+        environment.on_heartbeat = lambda *details: self.append(_read(details))
         return environment
+
+
+def _read(details: Iterable[RawValue]) -> tuple[Any, ...]:
+    """Return heartbeat details as the next attempt reads them."""
+    return tuple(CONVERTER.payload_converter.from_payload(one.payload) for one in details)
 
 
 @dataclass(frozen=True)
@@ -285,5 +292,5 @@ class _Client:
         self.marks.answer(rpc_timeout)
         if self.marks.refusal is not None:
             raise self.marks.refusal
-        self.marks.append(details)
-        self.marks.noted.append(details)
+        self.marks.append(_read(details))
+        self.marks.noted.append(_read(details))

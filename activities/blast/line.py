@@ -59,11 +59,11 @@ class LineAttempt(AttemptContext):
         return False  # the chunk completes its attempts
 
     @override
-    def mark(self, *values: Any) -> None:
+    def mark(self, *values: str | int) -> None:
         """Forget the values: the next attempt is a journey's."""
 
     @override
-    async def store_mark(self, *values: Any, patience: timedelta) -> None:
+    async def store_mark(self, *values: str | int, patience: timedelta) -> None:
         """Do nothing: the chunk has marked its lines in the store."""
 
     @override

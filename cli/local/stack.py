@@ -36,7 +36,8 @@ from gateway.serving import OPEN, Front, Parts, parts_of
 from runtime import search_attributes
 from runtime.api_keys import SCOPES, ApiKey, make_token, parse_token
 from runtime.connection import connect
-from runtime.encryption.codec import check_keys, encrypt_client, keyring_of
+from runtime.encryption.codec import check_keys, keyring_of
+from runtime.encryption.converter import encrypt_client
 from runtime.encryption.keyring import Keyring
 from runtime.errors import LocalError
 from runtime.identity import StoreIdentity

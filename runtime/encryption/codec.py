@@ -16,30 +16,25 @@ import secrets
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from copy import copy
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Self
 from uuid import uuid4
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
-from temporalio.api.failure.v1 import Failure
-from temporalio.client import Client, HeaderCodecBehavior
+from temporalio.client import Client
 from temporalio.converter import (
     ActivitySerializationContext,
-    DataConverter,
     PayloadCodec,
-    PayloadConverter,
     SerializationContext,
     WithSerializationContext,
     WorkflowSerializationContext,
 )
-from temporalio.exceptions import ApplicationError
 from typing_extensions import override
 
-from runtime.data_converter import CONVERTER, ENCODING, KEY_ID, BriefFailures, is_ours
+from runtime.data_converter import ENCODING, IN_CLEAR, KEY_ID, is_ours
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping, UnknownKey, read_plain
-from runtime.errors import SettingsError, SetupError, StoreError
+from runtime.errors import SettingsError, StoreError
 from runtime.process.shutdown import background_task
 from runtime.settings import Settings
 from runtime.store import Store
@@ -47,7 +42,6 @@ from runtime.store.contact_keys import WrappedKey
 
 logger = logging.getLogger(__name__)
 
-_PLAIN: Final = (SetupError, StoreError, Erased)
 _GONE: Final = "gone-"  # ids of keys that only a worker's process has
 
 
@@ -68,6 +62,11 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         """Return a codec that never refuses to encode."""
         return cls(keys, gone=DataKey(f"{_GONE}{secrets.token_hex(8)}", AESGCM(secrets.token_bytes(32))))
 
+    @property
+    def is_of_activity(self) -> bool:
+        """True for arguments, results and heartbeats of one activity."""
+        return self._answers
+
     @override
     def with_context(self, context: SerializationContext) -> EncryptionCodec:
         match context:
@@ -83,7 +82,7 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
     @override
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Encrypt payloads, if encryption is configured."""
-        if not self._keys.encrypts:
+        if not self._keys.encrypts or all(IN_CLEAR in payload.metadata for payload in payloads):
             return list(payloads)
         try:
             key = await self._keys.key_of(self._contact)
@@ -140,29 +139,6 @@ class EncryptionCodec(PayloadCodec, WithSerializationContext):
         return Payload.FromString(key.decrypt(payload.data))
 
 
-class EncodedFailures(BriefFailures):
-    """Failures with encrypted messages and stack traces.
-
-    The reason why something cannot be encoded is in clear: it quotes nothing, and could not be encrypted either.
-    """
-
-    def __init__(self) -> None:
-        super().__init__(encode_common_attributes=True)
-
-    @override
-    def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
-        cause = exception.__cause__
-        # The SDK wraps it in "Failed decoding arguments".
-        bare = isinstance(exception, ApplicationError) and not exception.type
-        around = bare or isinstance(exception, RuntimeError)
-        why = cause if around and isinstance(cause, _PLAIN) else exception
-        if isinstance(why, _PLAIN):
-            failure.message = str(why)
-            failure.application_failure_info.type = type(why).__name__
-        else:
-            super().to_failure(exception, payload_converter, failure)
-
-
 def contact_of(workflow: str) -> str | None:
     """Return the contact id in a journey's workflow id (see `scenario.entry.entry.journey_id`).
 
@@ -171,39 +147,6 @@ def contact_of(workflow: str) -> str | None:
     _, slash, rest = workflow.partition("/")
     contact = rest.partition("/")[0]
     return contact.replace("%2F", "/") if slash and contact else None
-
-
-def encrypting_converter(keys: Keyring, *, worker: bool = False) -> DataConverter:
-    """Return the data converter with encryption; `worker` as for `EncryptionCodec`."""
-    codec = EncryptionCodec.of_a_worker(keys) if worker else EncryptionCodec(keys)
-    failures = EncodedFailures if keys.encrypts else CONVERTER.failure_converter_class
-    return _Converter(CONVERTER.payload_converter_class, codec, failures)
-
-
-class _Converter(DataConverter):
-    """Avoids the SDK's full construction of a converter for each context, of which there is one for each payload."""
-
-    @override
-    def with_context(self, context: SerializationContext) -> Self:
-        codec = self.payload_codec
-        if not isinstance(codec, EncryptionCodec):
-            raise TypeError(codec)
-        known = copy(self)
-        object.__setattr__(known, "payload_codec", codec.with_context(context))
-        return known
-
-
-def encrypt_client(client: Client, keys: Keyring, *, worker: bool = False) -> Client:
-    """Return a client on the same connection that encrypts, or the same client if encryption is not configured.
-
-    A worker without keys has a codec too: others may encrypt, and it must not skip payloads that they can read.
-    """
-    if not keys.encrypts and not worker:
-        return client
-    config = client.config()
-    config["data_converter"] = encrypting_converter(keys, worker=worker)
-    config["header_codec_behavior"] = HeaderCodecBehavior.CODEC
-    return Client(**config)
 
 
 EVERY: Final = 20.0  # seconds between records of this process's keys

@@ -28,6 +28,7 @@ from temporalio.service import RPCError
 from temporalio.worker import (
     CustomSlotSupplier,
     FixedSizeSlotSupplier,
+    Interceptor,
     SlotMarkUsedContext,
     SlotPermit,
     SlotReleaseContext,
@@ -140,6 +141,7 @@ class ActivityWorker(Worker):
         *,
         task_queue: str,
         activities: Sequence[Callable[..., Any]],
+        interceptors: Sequence[Interceptor] = (),
         concurrent: int,
         polls: int,
         grace: timedelta,
@@ -151,6 +153,7 @@ class ActivityWorker(Worker):
             client,
             task_queue=task_queue,
             activities=activities,
+            interceptors=interceptors,
             tuner=WorkerTuner.create_composite(
                 workflow_supplier=_NONE,
                 activity_supplier=self._slots or FixedSizeSlotSupplier(concurrent),

@@ -37,7 +37,8 @@ from gateway.serving import Front, Parts, parts_of
 from runtime import search_attributes
 from runtime.api_keys import Scope
 from runtime.connection import connect
-from runtime.encryption.codec import encrypt_client, keyring_of
+from runtime.encryption.codec import keyring_of
+from runtime.encryption.converter import encrypt_client
 from runtime.errors import NotInstalled
 from runtime.local import devserver
 from runtime.local.devserver import DevServer, find_program

@@ -21,7 +21,9 @@ from activities.webhook.route import Diverted
 from authoring.errors import BadInput
 from gateway.callbacks.app import CallbackEvent, tell
 from runtime import search_attributes
-from runtime.encryption.codec import EncryptionCodec, encrypt_client, rotate
+from runtime.encryption import converter
+from runtime.encryption.codec import EncryptionCodec, rotate
+from runtime.encryption.converter import encrypt_client
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.local.receiver import Inbox, Receiver
@@ -219,16 +221,25 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(place: Place
     assert (await place.erase(ODD, histories=3)).id == view.id  # a later pass finds them
 
 
-async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(
-    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While the store is away, an attempt cannot even read what it is to send: Temporal counts it all the same."""
-    key, away = Keyring.key, False
+@pytest.fixture
+def outage(place: Place, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """While it is set, workers cannot read keys, as if the store were unavailable. Clients still can."""
+    key, away = Keyring.key, asyncio.Event()
 
     async def unless_away(ring: Keyring, identifier: str) -> DataKey:
-        if away and ring is not place.keys:
+        if away.is_set() and ring is not place.keys:
             raise StoreUnavailable("nothing listens there")
         return await key(ring, identifier)
+
+    monkeypatch.setattr(Keyring, "key", unless_away)
+    return away
+
+
+async def test_attempts_without_a_key_follow_each_other_soon_and_are_not_counted(
+    place: Place, outage: asyncio.Event, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the store is unavailable, an attempt cannot even read its message. By the policy, the second such one
+    would be followed by a pause of an hour."""
 
     async def has_made(attempts: int) -> None:
         def is_later(run: WorkflowExecutionDescription) -> bool:
@@ -237,12 +248,28 @@ async def test_attempts_whose_keys_cannot_be_looked_up_use_up_none_of_the_last(
 
         await until(entered.handle.describe, is_later)
 
-    retry = "retry: {initial_interval: 1s, backoff_coefficient: 1, maximum_attempts: 2}"
+    retry = "retry: {initial_interval: 1s, backoff_coefficient: 60, maximum_attempts: 3}"
     await publish(place.client, tmp_path, STEPS.replace("retry: {initial_interval: 1s}", retry))
-    monkeypatch.setattr(Keyring, "key", unless_away)
+    monkeypatch.setattr(converter, "PAUSE", 0.2)
     entered = await place.client.enter(entry_of("7"))
     await has_made(1)  # one that the receiver answers 503
-    away = True
-    await has_made(3)
-    away = False
-    assert await until_state(place.client, entered.id, "waiting", "held") == "waiting"
+    outage.set()
+    await has_made(6)
+    outage.clear()
+    rows = await until(lambda: place.store.deliveries(entered.id, step="call"), lambda rows: len(rows) > 1)
+    assert sorted((row.attempt, row.status) for row in rows) == [(1, 503), (2, 200)]
+
+
+async def test_a_journey_waits_for_the_store_without_failing_its_workflow_tasks(
+    place: Place, outage: asyncio.Event, tmp_path: Path
+) -> None:
+    await publish(place.client, tmp_path, STEPS.replace("steps:\n", "steps:\n  - wait: 2s\n"))
+    entered = await place.client.enter(entry_of("8"))
+    await until_state(place.client, entered.id, "waiting")
+    outage.set()
+    await place.client.event("8", "order.noted", {"note": MARK})
+    await asyncio.sleep(4)
+    outage.clear()
+    await until(lambda: place.store.deliveries(entered.id, step="call"), bool)
+    events = [event.event_type async for event in entered.handle.fetch_history_events()]
+    assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in events
