@@ -227,7 +227,7 @@ async def services(
 
 
 @asynccontextmanager
-async def sending_events(given: WorkerServices, may_send: Callable[[], bool]) -> AsyncGenerator[None]:
+async def sending_events(given: WorkerServices, may_send: Callable[[], bool] = lambda: True) -> AsyncGenerator[None]:
     """Send events while that is allowed, until the context ends."""
     sender = OutgoingSender(given.store, given.outgoing, given.calls, given.routes, may_send)
     async with background_task(sender.run(), "outgoing-events"):
