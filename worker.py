@@ -142,6 +142,7 @@ async def workers(
     destination_policies = DestinationPolicies(given.destinations, given.queue_shards)
     records = DeliveryRecords(given.store)
     metrics.BREAKER_STATE.reads(given.limiter.breakers)
+    metrics.REFRESH_TOKEN_REPLACED.reads(given.calls.tokens.replaced_refresh_tokens)
     ways = given.channels
     notify = notify_nobody
     if ways.seal:

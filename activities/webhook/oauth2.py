@@ -49,6 +49,10 @@ _ERRORS: Final = frozenset(
     | {"invalid_scope", "invalid_target", "access_denied"}
 )
 """Errors of RFC 6749 §5.2 and RFC 8707 §2. Other texts of a receiver are not quoted."""
+_REMEDY: Final = (
+    "Set a new one, of a client whose refresh tokens are not replaced, or use the grant client_credentials or "
+    "jwt_bearer"
+)
 _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _LONGEST: Final = 365 * 24 * 3600.0
 _SHORTEST_RSA: Final = 2048  # RFC 7518 §3.3
@@ -94,6 +98,7 @@ class _Entry:
     refused: str = ""  # why the credentials cannot be used
     failed: str = ""  # why there is no token for the moment
     failures: int = 0  # number of failures in a row
+    replaced: bool = False  # True if the server has replaced the refresh token, which cannot be stored
     request: asyncio.Task[None] | None = None
     rejections: deque[float] = field(default_factory=deque[float])  # when rejected tokens were replaced
 
@@ -133,6 +138,10 @@ class AccessTokens:
             raise TokenUnavailableError(name, entry.failed, max(entry.until - self._clock(), 0.0))
         return entry.token
 
+    def replaced_refresh_tokens(self) -> list[tuple[tuple[str], float]]:
+        """Return a row for each destination whose refresh token the server has replaced. Thread-safe."""
+        return [((name,), 1.0) for name, entry in list(self._entries.items()) if entry.replaced]
+
     def _may_replace(self, entry: _Entry) -> bool:
         """Return whether a rejected token may be replaced: a destination that rejects all gets few new ones."""
         now = self._clock()
@@ -147,8 +156,8 @@ class AccessTokens:
         """Fetch a token into the entry, or note the failure."""
         entry.token = entry.refused = entry.failed = ""
         try:
-            request = self._request(name, entry.inputs, secrets)
-            entry.token, life = _read(name, entry.inputs.settings, await self._transport.send(request))
+            answer = await self._transport.send(self._request(name, entry.inputs, secrets))
+            entry.token, life, following = _read(name, entry, answer)
         except CredentialsError as error:
             entry.refused, pause = str(error), _REFUSED_PAUSE
         except RefusedError as error:
@@ -159,12 +168,24 @@ class AccessTokens:
             pause = min(_PAUSES[0] * 2.0**entry.failures, _PAUSES[1])
         else:
             pause = max(life - MARGIN, life * 0.9)
+            self._compare(name, entry, secrets, following)
         finally:
             entry.request = None
         entry.failures = entry.failures + 1 if entry.failed else 0
         entry.until = self._clock() + pause
         if entry.refused or entry.failures == 1:
             _logger.warning("no access token for destination %s: %s", name, entry.refused or entry.failed)
+
+    def _compare(self, name: str, entry: _Entry, secrets: Mapping[str, str], following: object) -> None:
+        """Report a refresh token other than ours (RFC 6749 §6): the server may refuse ours from now on."""
+        secret = entry.inputs.settings.refresh_token
+        if secret and isinstance(following, str) and following not in ("", secrets[secret]):
+            entry.replaced = True
+            _logger.error(
+                "the token endpoint of destination %s has replaced the refresh token in the secret %s. The new one "
+                "cannot be stored, so deliveries will fail once the old one is refused. %s",
+                *(name, secret, _REMEDY),
+            )
 
     def _request(self, name: str, inputs: _Inputs, secrets: Mapping[str, str]) -> Request:
         """Return a token request (RFC 6749 §4.4.2 and §6, RFC 7523 §2.1)."""
@@ -197,16 +218,20 @@ class AccessTokens:
         return jwt.encode(claims, key, algorithm=algorithm, headers=_given(kid=settings.key_id))
 
 
-def _read(name: str, settings: OAuth2Form, response: Response) -> tuple[str, float]:
-    """Return the token of a response, and the seconds of its life (RFC 6749 §5)."""
-    answer = mapping_or_empty(response.json())
+def _read(name: str, entry: _Entry, response: Response) -> tuple[str, float, object]:
+    """Return the token of a response, the seconds of its life, and the next refresh token, if any (RFC 6749 §5)."""
+    answer, settings = mapping_or_empty(response.json()), entry.inputs.settings
     error = str(answer.get("error"))
     if response.status in _REFUSALS or (response.status == HTTPStatus.BAD_REQUEST and error in _ERRORS):
         what = f" ({error})" if error in _ERRORS else ""
+        said = f"the token endpoint of destination {name} answered {response.status}{what}"
+        if error == "invalid_grant" and settings.refresh_token:
+            holder = f"the refresh token in the secret {settings.refresh_token}"
+            lost = f"{holder} has expired, was revoked, or was replaced by the server"
+            raise CredentialsError(f"{said}: {f'it has replaced {holder}' if entry.replaced else lost}. {_REMEDY}")
         credentials = " and ".join(("client_id", *(f"the secret {secret}" for secret in settings.secrets)))
         check = {"invalid_scope": "scope", "invalid_target": "audience"}.get(error, credentials)
-        said = f"answered {response.status}{what}"
-        raise CredentialsError(f"the token endpoint of destination {name} {said}: check {check}")
+        raise CredentialsError(f"{said}: check {check}")
     token, life = answer.get("access_token"), answer.get("expires_in")
     if response.status != HTTPStatus.OK or not isinstance(token, str) or not token:
         with_token = "" if response.status != HTTPStatus.OK else " without an access token"
@@ -217,7 +242,7 @@ def _read(name: str, settings: OAuth2Form, response: Response) -> tuple[str, flo
         seconds = float(life) if life is not None else LIFETIME
     except (TypeError, ValueError, OverflowError):
         seconds = LIFETIME
-    return token, seconds if 0 < seconds < _LONGEST else LIFETIME
+    return token, seconds if 0 < seconds < _LONGEST else LIFETIME, answer.get("refresh_token")
 
 
 def _private_key(name: str, secret: str, value: str) -> tuple[RSAPrivateKey | EllipticCurvePrivateKey, str]:

@@ -286,6 +286,11 @@ CERTIFICATE_LEFT: Final = Gauge(
     "remaining validity of a configured certificate: `client` and `ca` of a destination, `smtp_ca`, `temporal_client` "
     "and `temporal_ca`. Of several authorities in a file, the last one counts",
 )
+REFRESH_TOKEN_REPLACED: Final = Gauge(
+    "scenario.refresh_token.replaced{destination}",
+    "",
+    "1 for each destination whose authorization server has replaced the refresh token. Ours may be refused from now on",
+)
 KEY: Final = Gauge(
     "scenario.key{setting, key}",
     "",
@@ -305,6 +310,6 @@ OF_ALL: Final = (
 OF_EACH: Final[tuple[Metric, ...]] = (
     *(ATTEMPTS, UNSENT, DURATION, SKIPPED, WAIT, HTTP_CLIENT, HTTP_SERVER, ADMISSION, START_TO_FIRST_SEND),
     *(BREAKER_STATE, LOG_DROPPED, RETENTION_DELETED, CAMPAIGN_LINES, BATCH_ITEMS, READY, CLOCK_OFFSET),
-    *(CERTIFICATE_LEFT, KEY, PROVIDER_EVENTS, OUTGOING),
+    *(CERTIFICATE_LEFT, REFRESH_TOKEN_REPLACED, KEY, PROVIDER_EVENTS, OUTGOING),
 )
 """Reported by each process."""

@@ -174,7 +174,7 @@ class OAuth2Form(_Form):
     client_secret: Secret | None = None
     """Name of the secret with our password. client_credentials needs it; refresh_token may have it."""
     refresh_token: Secret | None = None
-    """refresh_token: name of the secret with the token, which the server must not replace."""
+    """refresh_token: name of the secret with the token, which the server must not replace: the new one is lost."""
     key: Secret | None = None
     """jwt_bearer: name of the secret with the private key in PEM (RSA or P-256, without password)."""
     key_id: Parameter | None = None

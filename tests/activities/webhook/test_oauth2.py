@@ -1,6 +1,8 @@
 """Access tokens, from an authorization server on this machine to the header of a request."""
 
 import asyncio
+import json
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http import HTTPStatus
@@ -154,7 +156,8 @@ ENDPOINT = "the token endpoint of destination ads"
         ),
         (
             *({"grant": "refresh_token", "refresh_token": "ADS_REFRESH"}, {"ADS_REFRESH": "revoked"}),
-            f"{ENDPOINT} answered 400 (invalid_grant): check client_id and the secret ADS_SECRET and the secret ADS",
+            f"{ENDPOINT} answered 400 (invalid_grant): the refresh token in the secret ADS_REFRESH has expired, was "
+            "revoked, or was replaced by the server. Set a new one, of a client whose refresh tokens are not replaced",
         ),
         (
             *({"grant": "jwt_bearer", "client_secret": None, "key": "ADS_KEY"}, {"ADS_KEY": "-----BEGIN"}),
@@ -233,6 +236,67 @@ async def test_a_token_lives_as_long_as_it_is_said(
     clock.now += 0.2
     await tokens.token(there, SECRETS)
     assert len(server.forms) == 2
+
+
+REPLACED = (200, '{"access_token": "a", "refresh_token": "another", "expires_in": 3600}')
+FORGOTTEN = (400, '{"error": "invalid_grant"}')
+
+
+def _errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_a_replaced_refresh_token_is_an_error_that_is_seen_before_and_after_it_hurts(
+    tokens: AccessTokens, server: Issuer, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    there = ads(server, grant="refresh_token", refresh_token="ADS_REFRESH")
+    server.outage = REPLACED
+    assert await tokens.token(there, SECRETS) == "a"
+    [record] = _errors(caplog)
+    assert record.levelname == "ERROR"
+    assert record.message.startswith(
+        f"{ENDPOINT} has replaced the refresh token in the secret ADS_REFRESH. The new one cannot be stored"
+    )
+    assert "another" not in caplog.text
+    assert tokens.replaced_refresh_tokens() == [(("ads",), 1)]
+
+    clock.now += 3600
+    server.outage = FORGOTTEN
+    with pytest.raises(CredentialsError) as refused:
+        await tokens.token(there, SECRETS)
+    assert str(refused.value).startswith(
+        f"{ENDPOINT} answered 400 (invalid_grant): it has replaced the refresh token in the secret ADS_REFRESH. Set a "
+        "new one, of a client whose refresh tokens are not replaced, or"
+    )
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        '{"access_token": "a"}',
+        '{"access_token": "a", "refresh_token": null}',
+        '{"access_token": "a", "refresh_token": ""}',
+        json.dumps({"access_token": "a", "refresh_token": REFRESH}),
+    ],
+)
+async def test_a_refresh_token_that_stays_is_no_error(
+    tokens: AccessTokens, server: Issuer, body: str, caplog: pytest.LogCaptureFixture
+):
+    server.outage = (200, body)
+    await tokens.token(ads(server, grant="refresh_token", refresh_token="ADS_REFRESH"), SECRETS)
+    await tokens.token(ads(server), SECRETS)
+    assert tokens.replaced_refresh_tokens() == []
+    assert not _errors(caplog)
+
+
+async def test_a_new_secret_ends_the_error_of_the_replaced_one(tokens: AccessTokens, server: Issuer):
+    there = ads(server, grant="refresh_token", refresh_token="ADS_REFRESH")
+    server.outage = REPLACED
+    await tokens.token(there, SECRETS)
+    server.outage = None
+    with pytest.raises(CredentialsError, match="has expired, was revoked, or was replaced"):
+        await tokens.token(there, SECRETS | {"ADS_REFRESH": "a new one"})
+    assert tokens.replaced_refresh_tokens() == []
 
 
 async def test_a_server_that_does_not_listen_is_said_to_be_down(tokens: AccessTokens, server: Issuer):

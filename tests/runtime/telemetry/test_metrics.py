@@ -50,6 +50,7 @@ scenario.pollers queue
 scenario.problems
 scenario.provider_events provider event result
 scenario.ready check
+scenario.refresh_token.replaced destination
 scenario.retention.deleted table
 scenario.start_to_first_send channel
 """
