@@ -18,6 +18,7 @@ from activities.interface import Delivery, Sent
 from activities.server_clock import ServerClock
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
+from scenario.steps.delivery import delivery_id
 from tests.scenarios import scenario_of
 from workflows.state import State
 
@@ -91,8 +92,10 @@ DELIVERED = Sent(status=200, attempt=1)
 async def test_it_ends_with_an_outcome(answer: Sent | Failure, outcome: str, reason: str | None, passed: str) -> None:
     made = line(Answers(answer), on_failure="continue", on_unknown="continue")
     await made.run()
-    assert (made.ended or ("",))[0] == "finished"
+    failed = "1 of 1 deliveries failed" if passed in ("failed", "unknown") else ""
+    assert made.ended == ("finished", failed)
     assert made.outcome() == (outcome, reason)
+    assert made.done[-1].attempts == 1
     assert [(one.step, one.outcome) for one in made.passed()] == [("if-1", "then"), ("hook", passed)]
 
 
@@ -114,6 +117,7 @@ async def test_its_message_has_the_time_of_its_admission_and_the_id_of_a_journey
     await line(sender).run()
     [(delivery, context)] = sender.sent
     assert (delivery.now, delivery.step, delivery.contact) == ("2026-03-02T12:00:00+00:00", "hook", "7")
+    assert delivery.id == delivery_id("sale/7/advent", "r", "hook", 0)
     assert delivery.data == {"contact": {"id": "7"}}
     assert (context.info.workflow_id, context.info.workflow_run_id, context.info.attempt) == ("sale/7/advent", "r", 1)
 
@@ -127,7 +131,7 @@ DUE = "2126-03-02T18:00:00+00:00"
         (failure(FailureKind.RETRY, next_try_at=DUE), {"tried": 1, "now": "2026-03-02T12:00:00+00:00"}),
         (failure(FailureKind.RETRY, next_try_at=DUE, unsent=True), {"tried": 0, "scheduled": None}),
         (failure(FailureKind.NOT_BEFORE, next_try_at=DUE, attempt=0), {"tried": 0, "now": "", "scheduled": None}),
-        (failure(FailureKind.PERMANENT), {"cause": "permanent", "until": None}),
+        (failure(FailureKind.PERMANENT), {"cause": "permanent", "until": None, "tried": 0}),
         (failure(FailureKind.CAPPED), {"cause": "capped", "until": None}),
         (failure(FailureKind.UNKNOWN, unknown=True), {"cause": "unknown", "until": None}),
         (failure(FailureKind.RETRY, unknown=True, unsent=True), {"cause": "unknown", "until": None}),
