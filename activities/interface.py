@@ -243,13 +243,15 @@ class Delivery:
 class Sent:
     """The result of a delivery that did not fail."""
 
-    # Skipped without an address, or by a template; batched if it has joined a batch call and does not wait for it.
-    outcome: Literal["delivered", "skipped", "batched"] = "delivered"
+    # Skipped without an address, or by a template; batched if it has joined a batch call and does not wait for it;
+    # refused_answer if it was delivered, but the response lacks what the step requires.
+    outcome: Literal["delivered", "skipped", "batched", "refused_answer"] = "delivered"
     status: int | None = None  # the receiver's reply code (HTTP, SMTP), if any
     attempt: int = 0  # its number since the step was last scheduled, from 1; 0 if an operator completed it
     reason: str | None = None
     saved: Any = None  # the response as JSON, if the step has a `save:` and it can be kept
     note: str | None = None  # a remark, such as why the response was not kept
+    excerpt: str = ""  # of a refused answer the first 2 KB, redacted
 
 
 @dataclass(frozen=True, kw_only=True)

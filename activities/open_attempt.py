@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -265,6 +265,12 @@ class OpenAttempt:
         self.in_flight = False
         self.excerpt = excerpt
         self.outcome = Sent(status=status, attempt=self.number, saved=saved, note=note)
+        return self.outcome
+
+    def refused_answer(self, status: int, excerpt: str, note: str | None) -> Sent:
+        """Return the result for an accepted message whose response lacks what the step requires."""
+        sent = self.delivered(status, excerpt, note=note)
+        self.outcome = replace(sent, outcome="refused_answer", excerpt=excerpt)
         return self.outcome
 
     def batched(self, note: str | None) -> None:

@@ -46,11 +46,15 @@ def retry(
         int | None, option("N|newest", "render again, with this version's templates", "--with-version", parser=version)
     ] = None,
     now: Annotated[bool, flag("--now", "ignore quiet hours, windows and caps; also for delayed messages")] = False,
+    anew: Annotated[bool, flag("--anew", "after a refused response: under a new delivery id")] = False,
     unknown: Annotated[bool, flag("--unknown", "of many: also those that may have been delivered")] = False,
     journeys: HeldJourneys,
     sending: BatchOptions,
 ) -> None:
     """Retry a held step with the same delivery id: of one journey, or of all held journeys that match.
+
+    --anew sends a new message to a receiver that would answer the same one in the same way. It is for steps that are
+    held because their response was refused (refused_answer).
 
     The same content is sent again. --with-version renders it again, with the templates of that version. --since: held
     since then.
@@ -64,6 +68,8 @@ def retry(
     more: dict[str, Any] = {} if version is None else {"version": version}
     if now:
         more["now"] = True
+    if anew:
+        more["anew"] = True
     _run(OperationCommand(Operation.RETRY, record, sending, more, unknown=unknown), journeys, "is retried")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WIDE: Final = 160  # columns without a terminal
 
 _COLOURS: Final = {
-    "bold red": ("held", "failed", "error"),
+    "bold red": ("held", "failed", "refused_answer", "error"),
     "red": ("terminated", "unknown", "lost"),
     "yellow": ("warning", "refused", "retry", "retrying", "paused"),
     "cyan": ("waiting", "entering"),

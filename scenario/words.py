@@ -81,6 +81,8 @@ class HeldCause(StrEnum):
     """A template, a condition or a date cannot be evaluated for this contact."""
     CAPPED = "capped"
     """A cap is full, and the step holds instead of skipping."""
+    REFUSED_ANSWER = "refused_answer"
+    """The message was delivered, but the response lacks what the step requires."""
 
 
 CAUSES: Final[Mapping[str, str]] = {
@@ -90,6 +92,7 @@ CAUSES: Final[Mapping[str, str]] = {
     HeldCause.UNCONFIGURED: "something is not configured",
     HeldCause.TEMPLATE: "a template, condition or date could not be evaluated",
     HeldCause.CAPPED: "a cap is full",
+    HeldCause.REFUSED_ANSWER: "the response is not the one that the step requires",
 }
 """Causes as parts of a sentence."""
 
@@ -110,6 +113,8 @@ class AttemptOutcome(StrEnum):
     """Stopped because the journey left the step."""
     BATCHED = "batched"
     """Joined a batch call, whose attempts are recorded by its own delivery id."""
+    REFUSED_ANSWER = "refused_answer"
+    """Delivered, but the response lacks what the step requires."""
 
 
 ItemOutcome = Literal["delivered", "refused", "unknown", "skipped"]

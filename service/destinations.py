@@ -68,7 +68,7 @@ async def read_record(temporal: Client, store: Store, destination: str) -> Desti
     since = now.replace(minute=0, second=0, microsecond=0) - PERIOD
     failures = [
         one
-        for outcome in ("failed", "unknown")
+        for outcome in ("failed", "refused_answer", "unknown")
         for one in await store.deliveries(destination=destination, outcome=outcome, limit=LISTED)
     ]
     failures.sort(key=lambda one: one.started_at, reverse=True)

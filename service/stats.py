@@ -32,7 +32,7 @@ from service.index import COUNTS, JourneyIndex
 from service.scenarios import StepDescription, load_version, require_for
 from service.view import View
 
-FAILED: Final = ("failed", "unknown")
+FAILED: Final = ("failed", "refused_answer", "unknown")
 """Outcomes of steps and attempts that failed, or may have arrived without an answer."""
 ABORTED: Final = "aborted"
 """The reason of skipped attempts without a word in the log: the template aborted, or the contact has no address."""

@@ -102,7 +102,7 @@ class DeliveryRunner:
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)
             return failed_by(sent, row.to, _joined(notes))
         notes += [sent.note] if sent.note else []
-        self.delivered = host.delivery_id if sent.outcome == "delivered" else ""
+        self.delivered = host.delivery_id if sent.outcome in ("delivered", "refused_answer") else ""
         return Delivered(
             outcome=sent.outcome,
             reason=sent.reason,
@@ -110,6 +110,7 @@ class DeliveryRunner:
             attempts=sent.attempt,
             note=_joined(notes),
             saved=sent.saved,
+            excerpt=sent.excerpt,
         )
 
     @property

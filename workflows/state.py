@@ -265,6 +265,12 @@ class State:
         if step is not None and any(record.id == step for record in self.steps):
             self.visits[step] = self.visits.get(step, 0) + 1
 
+    def renew_delivery(self) -> None:
+        """Replace the current delivery by another one, with the id of the step's next visit."""
+        if self.at is not None:
+            self.visits[self.at] = self.visits.get(self.at, 0) + 1
+        self.now, self.digest, self.delivery = None, None, None
+
     def forget_attempts(self) -> None:
         """Forget the attempts of the current delivery, which has ended."""
         self.tried, self.scheduled, self.retrying, self.delayed_by = 0, None, False, ""

@@ -11,7 +11,7 @@ from temporalio import workflow
 from activities.interface import AMEND, RETUNE, Retuning, StepVersion, StepVersionRequest
 from scenario.errors import DurationError
 from scenario.plan.retry import BOUNDS, STEEPEST, STORED, UNLIMITED, fit
-from scenario.steps.delivery import Send
+from scenario.steps.delivery import REFUSED_ANSWER, Send
 from scenario.time import parse_duration
 from workflows.delivery import DeliveryRunner
 from workflows.host import JourneyHost
@@ -50,6 +50,7 @@ class OperatorUpdates:
         """Retry the held step, from now on as another version has it if the argument names one.
 
         With ``"now": true`` it is sent regardless of hours and caps. The step may then also be a deferred delivery.
+        With ``"anew": true`` it is a new delivery, which its receiver does not take for a repetition.
         """
         host, state = self._host, self._host.state
         details: dict[str, Any] = {}
@@ -63,6 +64,9 @@ class OperatorUpdates:
             details["version"] = f"{host.entry.name}@{amended.version}"
         if argument.get("now"):
             details["now"] = state.send_now = True
+        if argument.get("anew"):
+            details["anew"] = True
+            state.renew_delivery()
         self._note("retry_step", argument, details=details or None)
         host.is_retry_ordered = held is not None
         return self.progress()
@@ -70,13 +74,13 @@ class OperatorUpdates:
     def check_retry_step(self, argument: Any) -> None:
         """Require a held step, or for ``"now": true`` a deferred delivery."""
         state = self._check(argument)
-        now = argument.get("now", False)
-        if now is not True and now is not False:
-            raise refusal("'now' must be true or false")
+        now, anew = (read_flag(argument, name) for name in ("now", "anew"))
         is_deferred = now and state.memory.deferred is not None
         if self._host.is_retry_ordered or (state.held is None and not is_deferred):
             raise refusal("nothing to retry: the journey is not held")
         self._check_step(argument)
+        if anew and (state.held is None or state.held.cause != REFUSED_ANSWER):
+            raise refusal("'anew' is for a step whose response was refused: leave it out, or it may arrive twice")
         if read_version(argument) is not None and state.held is None:
             raise refusal("'version' is for a held step: this one is kept back, and has not failed")
 
@@ -265,6 +269,14 @@ class OperatorUpdates:
 
 
 # ---- arguments
+
+
+def read_flag(argument: dict[str, Any], name: str) -> bool:
+    """Return an argument that is true or false, by default false. Refuse anything else."""
+    value = argument.get(name, False)
+    if value is not True and value is not False:
+        raise refusal(f"'{name}' must be true or false")
+    return value
 
 
 def read_version(argument: dict[str, Any]) -> int | str | None:

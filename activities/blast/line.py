@@ -260,6 +260,7 @@ class CampaignLine:
                 attempts=sent.attempt,
                 note=sent.note,
                 saved=sent.saved,
+                excerpt=sent.excerpt,
             )
 
     # ---- deliveries

@@ -190,4 +190,6 @@ def judge(
     if not judgement.verdict.delivered:
         raise attempt.failed(judgement, status=response.status, excerpt=excerpt)
     saved, note = save_response(step.save, response, given) if step.save else (None, note)
+    if step.save is not None and step.save.required and saved is None:
+        return attempt.refused_answer(response.status, excerpt, note)
     return attempt.delivered(response.status, excerpt, saved=saved, note=note)

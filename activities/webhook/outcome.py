@@ -208,6 +208,8 @@ def _read_json(response: Response, schema: Mapping[str, Any] | None) -> Any:
         raise _UnfitError("it is not JSON") from None
     if schema is not None and (fault := misfit(value, schema)) is not None:
         raise _UnfitError(f"it does not fit its schema{fault}")  # which quotes nothing of the response
+    if value is None:
+        raise _UnfitError("it is null")
     return value
 
 

@@ -109,12 +109,17 @@ class CaseOperation(Occurrence):
         description="With retry: ignore hours and caps, also for a message that waits for them.",
     )
 
+    anew: bool = Field(
+        default=False, strict=True, description="With retry: under a new delivery id, after a refused response."
+    )
+
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(getattr(self, verb) is not None for verb in VERBS) != 1:
             raise ValueError("an operation is one of retry, skip, leave, pause or resume")
-        if self.now and self.retry is None:
-            raise ValueError("'now' goes with 'retry'")
+        for name, value in (("now", self.now), ("anew", self.anew)):
+            if value and self.retry is None:
+                raise ValueError(f"'{name}' goes with 'retry'")
         return self
 
     @property

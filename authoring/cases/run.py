@@ -309,7 +309,7 @@ def _item_outcome(
 def _operate(journey: VirtualJourney, one: Any) -> None:
     is_step = one.verb in ("retry", "skip")
     reason = _ASKED if is_step else one.says
-    journey.operate(one.verb, one.says if is_step else None, _OPERATOR, reason, now=one.now)
+    journey.operate(one.verb, one.says if is_step else None, _OPERATOR, reason, now=one.now, anew=one.anew)
 
 
 def _moment(text: str, zone: tzinfo) -> datetime:

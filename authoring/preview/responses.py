@@ -234,7 +234,9 @@ class Replies:
         mode = {1: "ordinary", 3: "empty"}.get(number, "mixed")
         made = dict(self._given)
         for name, saves in sorted(self._saves.items()):
-            if name in made or number == 2 or (mode == "mixed" and chance.random() < _LOST):
+            # Without a required response, a journey does not continue.
+            may_be_lost = not all(save.required for save in saves)
+            if name in made or (may_be_lost and (number == 2 or (mode == "mixed" and chance.random() < _LOST))):
                 continue
             self._tried.add(name)
             value = self._one(chance, chance.choice(saves), mode)

@@ -20,7 +20,7 @@ from scenario.plan import plan
 from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
 from scenario.steps.base import BaseStep, Row
-from scenario.steps.delivery import CAPPED, DeliveryStep, Send
+from scenario.steps.delivery import CAPPED, REFUSED_ANSWER, DeliveryStep, Send
 from scenario.steps.host import Delivered, Failed, Leave, Next, NotBefore, Outcome, evaluate
 from scenario.steps.host import Event as KeptEvent
 from scenario.steps.webhook import Webhook
@@ -235,6 +235,8 @@ class PreviewRun:
                 return Delivered(outcome="sent" if row.batch.wait else BATCHED, reason=said)
             case None:
                 value, note = self._answered(step)
+                if row.required and note is not None and value is None:
+                    return Delivered(outcome=REFUSED_ANSWER, note=note)
                 return Delivered(outcome="sent", reason=note if value is None else None, saved=value)
 
     def _answered(self, step: BaseStep) -> SavedResponse:

@@ -22,7 +22,7 @@ from scenario.plan.plan import Plan
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
 from scenario.steps.base import Row
-from scenario.steps.delivery import CAPPED, Send, delivery_id
+from scenario.steps.delivery import CAPPED, REFUSED_ANSWER, Send, delivery_id
 from scenario.steps.host import Delivered, Event, Failed, Leave, Next, NotBefore, Outcome, question_of
 from scenario.time import later, zone_of
 from scenario.words import BATCHED
@@ -176,8 +176,10 @@ class VirtualJourney(VirtualHost):
         self.changes += 1
         self.clock.tell(self)
 
-    def operate(self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False) -> None:
-        """Execute an operation; with `now`, retry regardless of hours and caps.
+    def operate(
+        self, verb: str, step: str | None, operator: str, reason: str, *, now: bool = False, anew: bool = False
+    ) -> None:
+        """Execute an operation; with `now`, retry regardless of hours and caps; with `anew`, under a new delivery id.
 
         Raise OperationRefused if it does not apply.
         """
@@ -188,7 +190,12 @@ class VirtualJourney(VirtualHost):
         match verb:
             case "retry" if self._retrying or (self.held is None and not (now and self.memory.deferred)):
                 raise OperationRefused("nothing to retry: the journey is not held")
+            case "retry" if anew and (self.held is None or self.held.cause != REFUSED_ANSWER):
+                raise OperationRefused("'anew' is for a step whose response was refused")
             case "retry":
+                if anew:
+                    self._visits[self.step] = self._visits.get(self.step, 0) + 1
+                    self.seen = None
                 self._retrying, self.send_now = self.held is not None, now
             case "skip":
                 self._skipping = f"skipped by {operator}: {reason}"

@@ -139,6 +139,7 @@ _ENDS: Final = {
     "skipped": "nothing to send",
     "cancelled": "called off",
     "failed": "not retried",
+    "refused_answer": "delivered, but its response does not fit",
 }
 
 

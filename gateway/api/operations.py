@@ -32,6 +32,8 @@ class ArgumentsBody(RequestBody):
     newest."""
     now: bool | None = None
     """For `retry`: ignore quiet hours, windows and caps."""
+    anew: bool | None = None
+    """For `retry`, of a step whose response was refused (`refused_answer`): send it under a new delivery id."""
     retry: Map[dict[str, StrictInt | StrictFloat | StrictStr]] | None = Field(
         None, examples=[{"maximum_interval": "1h"}]
     )

@@ -135,6 +135,7 @@ async def _operate_journey(page: Page, form: Form) -> Response:
     if operation is Operation.LEAVE:
         check_sure(form, "the journey is to end: this cannot be undone")
     now = name == "send_now" or (operation is Operation.RETRY and form.get("now") == "yes")
+    anew = operation is Operation.RETRY and form.get("anew") == "yes"
     step = form.get("step") if operation in (Operation.RETRY, Operation.SKIP) else None
     await page.use.operations.operate(
         page.caller,
@@ -143,7 +144,7 @@ async def _operate_journey(page: Page, form: Form) -> Response:
         operator=page.caller.name,
         reason=reason,
         step=step or None,
-        more={"now": True} if now else {},
+        more={name: True for name, given in (("now", now), ("anew", anew)) if given},
     )
     return go_to(link(to_journey(journey), done=name))
 

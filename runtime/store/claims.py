@@ -96,7 +96,7 @@ class Claims(Queries):
         return sorted(found, key=lambda claim: (claim.claimed_at, claim.delivery_id))
 
 
-_ARRIVED = ("delivered", "unknown")
+_ARRIVED = ("delivered", "refused_answer", "unknown")
 _counts = sa.or_(
     _table.released == 0,
     sa.exists().where(

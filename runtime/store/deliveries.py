@@ -17,7 +17,7 @@ from runtime.store.schema import day_of, entries, erased_name, partial_index, ta
 RESPONSE_LENGTH = 2048  # maximum number of characters of a stored response
 COUNTED: Final = 100_000  # maximum number of attempts counted: some tenths of a second for SQLite
 DELIVERED = "delivered"  # the outcome of most attempts
-SENT: Final = ("delivered", "retry", "failed", "unknown")  # outcomes of attempts that reached out to the destination
+SENT: Final = (DELIVERED, "refused_answer", "retry", "failed", "unknown")  # attempts that reached the destination
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,7 +394,7 @@ _last = (
 _FAILING = sa.select(sa.func.min(_table.started_at).label("since")).where(
     _table.destination == sa.bindparam("destination"),
     _table.test_by.is_(None),
-    _table.outcome.in_([outcome for outcome in SENT if outcome != DELIVERED]),
+    _table.outcome.in_(("retry", "failed", "unknown")),
     _table.started_at
     > sa.func.coalesce(_last, sa.bindparam("never", datetime(1970, 1, 1, tzinfo=UTC), _table.started_at.type)),
 )

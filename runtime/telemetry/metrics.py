@@ -125,9 +125,9 @@ _SHORT: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 ATTEMPTS: Final = Counter(
     "scenario.delivery.attempts{channel, destination, outcome, attempt}",
     "{attempt}",
-    "attempts to deliver, by outcome: `delivered`, `retry`, `failed`, `unknown`, `skipped`, `cancelled`; `attempt` is "
-    "`first` or `retry`. Messages stopped by a policy, a limit or a breaker are not counted; attempts that ended "
-    "before they could send are in `scenario.delivery.unsent`",
+    "attempts to deliver, by outcome: `delivered`, `refused_answer`, `retry`, `failed`, `unknown`, `skipped`, "
+    "`cancelled`; `attempt` is `first` or `retry`. Messages stopped by a policy, a limit or a breaker are not "
+    "counted; attempts that ended before they could send are in `scenario.delivery.unsent`",
 )
 UNSENT: Final = Counter(
     "scenario.delivery.unsent{channel, reason}",

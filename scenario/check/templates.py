@@ -266,8 +266,9 @@ def _possibly_missing(here: KnownVariables, known_ways: VariableMap, report: Rep
     missing = {"event": unsure} if unsure else {}
     for name in here.responses.keys() - here.answered:
         line = report.line(known_ways.saves[name])
-        ask = f"ask {{% if responses.{name} %}}, or give a default, {{{{ responses.{name}.… | default: '-' }}}}"
-        missing[f"responses.{name}"] = f"the step on line {line} keeps only a response that fits. For others, {ask}"
+        ask = f"ask {{% if responses.{name} %}}, give a default, {{{{ responses.{name}.… | default: '-' }}}}"
+        why = f"the step on line {line} keeps only a response that fits. For others, {ask}"
+        missing[f"responses.{name}"] = f"{why}, or hold the journey with 'required: true' in its 'save'"
     return missing
 
 

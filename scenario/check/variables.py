@@ -241,7 +241,8 @@ class _Walk:
             # It begins without an earlier response.
             responses = {known: tree for known, tree in here.responses.items() if known != name}
             self.before[place] = here = replace(here, responses=responses, answered=here.answered - {name})
-            return replace(here, responses={**responses, name: shape}), True
+            answered = here.answered | {name} if _is_certain(keys, step.saves(keys)) else here.answered
+            return replace(here, responses={**responses, name: shape}, answered=answered), True
         if step.loop is not None:
             here = self.before[place] = _coming_back(step, keys, place, here)
         ways = step.ways(keys)
@@ -329,6 +330,12 @@ def joined(ends: Sequence[KnownVariables]) -> KnownVariables:
         passed=next((end.passed for end in ends if end.passed), None),
         events=frozenset[str]().union(*events) if all(events) else frozenset(),
     )
+
+
+def _is_certain(keys: Mapping[str, Any], save: Any) -> bool:
+    """Return True if no contact passes a step without its response, unless an operator or a cap skips the step."""
+    goes_on = "continue" in (keys.get("on_failure"), keys.get("on_unknown")) or keys.get("expires") is not None
+    return save.get("required") is True and not goes_on
 
 
 def _saved(save: Any) -> tuple[str, Tree] | None:

@@ -248,3 +248,9 @@ class Save(Model):
     shape: dict[str, Any] | None = Field(
         default=None, alias="schema", description="JSON Schema (2020-12, at most 16 KB) that it must match."
     )
+    required: bool = Field(
+        default=False,
+        strict=True,
+        exclude_if=lambda required: not required,
+        description="True if the step fails without a response that can be kept.",
+    )

@@ -17,7 +17,7 @@ from scenario.policies.caps import Capped
 from scenario.policies.hours import Window
 from scenario.policies.suppression import Source
 from scenario.steps.base import BaseStep, Compiler, Row
-from scenario.steps.host import ContinueAsNew, Failed, Host, Leave, Next, NotBefore, Outcome
+from scenario.steps.host import ContinueAsNew, Delivered, Failed, Host, Leave, Next, NotBefore, Outcome
 from scenario.time import spell
 
 ON_UNKNOWN: Final = "If it was sent without an answer: retry (it may arrive twice), hold, or continue."
@@ -25,6 +25,9 @@ ON_UNKNOWN: Final = "If it was sent without an answer: retry (it may arrive twic
 
 CAPPED: Final = "capped"
 """The cause of holds when a cap is reached."""
+REFUSED_ANSWER: Final = "refused_answer"
+"""The cause of holds, and the outcome of attempts, if the response does not fit."""
+_ANSWERED: Final = ("delivered", REFUSED_ANSWER)
 SOONEST: Final = timedelta(seconds=5)
 """Minimum wait of a deferred delivery before it is tried again."""
 
@@ -74,6 +77,8 @@ class Send(Row):
     """The values of the retry policy, and `timeout`, that the scenario sets. A destination may set the others."""
     save: str | None = None
     """The name under which the response is saved, if any."""
+    required: bool = False
+    """True if the step fails without a response that can be saved."""
     via: str = ""
     """The channel; empty if it has the kind's name."""
     batch: Batching | None = None
@@ -128,7 +133,7 @@ class Send(Row):
                         return ContinueAsNew()
                     continue
             row = self.on(host)
-            sent = await host.deliver(row)
+            sent = row._with_response(await host.deliver(row))
             if isinstance(sent, NotBefore):
                 # Clocks differ: without a minimum, a delivery that is due now would be tried in a busy loop.
                 host.memory.defer(replace(sent, moment=max(sent.moment, host.now() + SOONEST)), host.zone)
@@ -151,6 +156,25 @@ class Send(Row):
     def skip(self, host: Host, reason: str | None) -> Next:
         self._forget_response(host)
         return super().skip(host, reason)
+
+    def _with_response(self, sent: Delivered | Failed | NotBefore) -> Delivered | Failed | NotBefore:
+        """Return the failure of a delivery that lacks the response that the step requires."""
+        if not self.required or not isinstance(sent, Delivered):
+            return sent
+        if sent.outcome not in _ANSWERED or sent.saved is not None:
+            return sent
+        to = self.to or self.channel
+        answered = f"{to} answered {sent.status}" if sent.status else to
+        why = sent.note or f"no response was kept as '{self.save}'"
+        return Failed(
+            reason=f"{answered}: {why}",
+            kind="DeliveryPermanent",
+            cause=REFUSED_ANSWER,
+            destination=to,
+            status=sent.status,
+            attempts=sent.attempts or 0,
+            excerpt=sent.excerpt,
+        )
 
     def _forget_response(self, host: Host) -> None:
         """Forget the response of an earlier round: templates must not take it for this one's."""

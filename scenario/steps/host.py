@@ -83,7 +83,11 @@ class Rounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """A delivery with the outcome ``delivered`` or ``skipped``, the receiver's reply code, and a remark."""
+    """A delivery that did not fail, with the receiver's reply code and a remark.
+
+    Its outcome is ``delivered``, ``skipped``, ``batched``, or ``refused_answer``: delivered, without the response that
+    the step requires. Previews have ``sent``.
+    """
 
     outcome: str
     reason: str | None = None
@@ -92,6 +96,8 @@ class Delivered:
     note: str | None = None
     saved: Any = None
     """The response that the step saves, or None."""
+    excerpt: str = ""
+    """The first 2 KB of a response that does not fit, redacted."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -180,6 +180,7 @@ class Webhook(DeliveryStep):
             destination=self.to is not None,
             own_settings=tuple(sorted(STORED.get(key, key) for key in self.own)) if self.to is not None else (),
             save=self.save.name if self.save is not None else None,
+            required=self.save is not None and self.save.required,
         )
         if self.batch is None:
             return sent

@@ -137,7 +137,8 @@ class JourneyOperations:
             update_id: An id that makes the update idempotent: sent again, the journey returns its first answer.
             more: Further arguments; None leaves one out. ``step`` (all but pause and resume): only if the journey is at
                 this step. ``version`` (retry): render again with that version's templates. ``now`` (retry): ignore
-                quiet hours, windows and caps. ``destination``, ``retry`` (retune): see `RetryPolicyChange.given`.
+                quiet hours, windows and caps. ``anew`` (retry): send it under a new delivery id. ``destination``,
+                ``retry`` (retune): see `RetryPolicyChange.given`.
                 ``version``, ``map``, ``waits`` (migrate): target version, new step ids by old ones, and ``keep`` or
                 ``restart`` for waits.
 

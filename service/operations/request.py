@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from temporalio.exceptions import ApplicationError
@@ -23,7 +24,7 @@ from service.errors import BadOperation, NotAccepted, NotAnswered
 from service.index import JourneyFilter
 from service.view import View
 from workflows.operation import SLOWEST
-from workflows.updates import read_names, read_retry, read_version, read_waits
+from workflows.updates import read_flag, read_names, read_retry, read_version, read_waits
 
 RATE: Final = 10.0
 """Default rate, in operations a second. Each may cause a delivery to a receiver that has just recovered."""
@@ -124,13 +125,8 @@ _FILTERS: Final[Mapping[Operation, tuple[str, ...]]] = {
 _HELD_FILTERS: Final = ("step", "reason")
 
 
-def _check_now(arguments: Mapping[str, Any]) -> None:
-    if not isinstance(arguments["now"], bool):
-        raise ApplicationError("'now' must be true or false", non_retryable=True)
-
-
 _ARGUMENTS: Final[Mapping[Operation, Mapping[str, Callable[[dict[str, Any]], Any]]]] = {
-    Operation.RETRY: {"version": read_version, "now": _check_now},
+    Operation.RETRY: {"version": read_version} | {name: partial(read_flag, name=name) for name in ("now", "anew")},
     Operation.RETUNE: {"retry": read_retry},
     Operation.MIGRATE: {"version": read_version, "map": read_names, "waits": read_waits},
 }

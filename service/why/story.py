@@ -79,6 +79,8 @@ def tried(attempts: Sequence[AttemptView], zone: tzinfo) -> str:
             words = joined("not sent", _SKIPPED.get(last.error, ""))
         case "unknown":
             words = f"may have been sent{to}: no answer came"
+        case "refused_answer":
+            words = f"sent{to}, without the response that the step requires"
         case _:
             words = f"not delivered{to}: {_answers(attempts)}"
     if last.next_try_at:

@@ -361,7 +361,7 @@ async def _operate(live: Live, index: int, operation: Any) -> None:
     update = f"{operation.verb}_step" if is_step else operation.verb
     argument: dict[str, Any] = {"operator": "an operator", "reason": "as the case says" if is_step else operation.says}
     argument |= {"step": operation.says} if is_step else {}
-    argument |= {"now": True} if operation.now else {}
+    argument |= {name: True for name in ("now", "anew") if getattr(operation, name)}
     try:
         await cast("Any", live.handle).execute_update(update, argument)
     except WorkflowUpdateFailedError:

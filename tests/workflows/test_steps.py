@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from activities.failures import FailureKind
 from activities.interface import Sent
 from scenario.steps.host import KEPT_RESPONSES
-from tests.stage import WHO, Stage, failing, outcomes
+from tests.stage import WHO, Stage, failing, outcomes, refusal
 
 ORDER: dict[str, Any] = {
     "type": "order",
@@ -148,6 +149,15 @@ steps:
   - {webhook: hook, url: https://hooks.example.com/a, body: {}, save: {as: found}}
   - {webhook: again, url: https://hooks.example.com/a, body: {}, save: {as: more}}
 """
+REQUIRES = """
+scenario: requires
+trigger: segment
+steps:
+  - repeat: {every: 1d, times: 2}
+    steps:
+      - {webhook: hook, url: https://hooks.example.com/a, save: {as: r, required: true}}
+      - {sms: code, text: "{{ responses.r.code }}"}
+"""
 CALLS = """
 scenario: calls
 trigger: segment
@@ -167,6 +177,38 @@ async def test_only_a_step_that_names_the_callback_address_can_make_one(stage: S
     assert hook.root == handle.first_execution_run_id
     assert last.root == ""
     assert list(hook.data["journey"]) == ["entered_at"]
+
+
+async def test_a_step_that_requires_a_response_is_retried_under_its_id_or_anew(stage: Stage) -> None:
+    refused = Sent(outcome="refused_answer", status=200, note="it is empty", excerpt="{}")
+    answers = [refused, refused, Sent(status=200, saved={"code": "C"}), Sent(status=200, saved=[])]
+    stage.channels.scripts["hook"] = lambda delivery, attempt: replace(answers.pop(0), attempt=attempt)
+    await stage.publish(REQUIRES)
+    handle = await stage.start("requires")
+    held = (await stage.until(handle, "held"))["waiting"]
+    assert (held["cause"], held["kind"], held["status"]) == ("refused_answer", "DeliveryPermanent", 200)
+    assert (held["reason"], held["excerpt"]) == ("hooks.example.com answered 200: it is empty", "{}")
+    await stage.operate(handle, "retry_step", WHO)
+    await stage.until(handle, lambda shown: shown["state"] == "held" and len(stage.channels.of("hook")) == 2)
+    progress = await stage.operate(handle, "retry_step", {**WHO, "anew": True})
+    assert progress["operations"][-1]["details"] == {"anew": True}
+    result = await stage.result(handle)
+    assert [step["outcome"] for step in result["steps"]] == ["round", "delivered", "delivered"] * 2 + ["ended"]
+    first, again, anew, following = (one.delivery for one in stage.channels.of("hook"))
+    assert again.id == first.id
+    assert len({first.id, anew.id, following.id}) == 3
+    assert [one.delivery.data["responses"] for one in stage.channels.of("code")] == [{"r": {"code": "C"}}, {"r": []}]
+
+
+async def test_only_a_refused_response_is_asked_for_anew(stage: Stage) -> None:
+    stage.channels.scripts["hook"] = failing(FailureKind.PERMANENT)
+    await stage.publish(REQUIRES)
+    handle = await stage.start("requires")
+    await stage.until(handle, "held")
+    why = "'anew' is for a step whose response was refused: leave it out, or it may arrive twice"
+    assert await refusal(stage.operate(handle, "retry_step", {**WHO, "anew": True})) == why
+    assert await refusal(stage.operate(handle, "retry_step", {**WHO, "anew": 1})) == "'anew' must be true or false"
+    await handle.terminate()
 
 
 async def test_a_journey_says_which_responses_it_forgot(stage: Stage) -> None:

@@ -39,7 +39,8 @@ BEGIN
         SELECT c.channel, c.destination, c.claimed_at FROM claims c
         WHERE c.contact_id = contact AND c.claimed_at >= earliest
         AND (c.released = 0 OR EXISTS (
-            SELECT 1 FROM deliveries d WHERE d.delivery_id = c.delivery_id AND d.outcome IN ('delivered', 'unknown')
+            SELECT 1 FROM deliveries d
+            WHERE d.delivery_id = c.delivery_id AND d.outcome IN ('delivered', 'refused_answer', 'unknown')
         ));
 END
 $$
@@ -104,7 +105,7 @@ _TRIGGERS: Final = {
     "deliveries_inserted": (
         "INSERT ON deliveries",
         "NEW.test_by IS NULL AND NEW.contact_id <> NEW.workflow_id AND NEW.contact_id NOT LIKE 'erased:%' AND "
-        "(NEW.outcome IN ('delivered', 'failed', 'skipped')"
+        "(NEW.outcome IN ('delivered', 'failed', 'refused_answer', 'skipped')"
         " OR NEW.outcome IN ('retry', 'unknown') AND NEW.next_try_at IS NULL)",
         _report(
             "(CASE NEW.outcome WHEN 'delivered' THEN 'delivery.delivered' WHEN 'skipped' THEN 'delivery.skipped' "

@@ -133,12 +133,15 @@ DUE = "2126-03-02T18:00:00+00:00"
         (failure(FailureKind.NOT_BEFORE, next_try_at=DUE, attempt=0), {"tried": 0, "now": "", "scheduled": None}),
         (failure(FailureKind.PERMANENT), {"cause": "permanent", "until": None, "tried": 0}),
         (failure(FailureKind.CAPPED), {"cause": "capped", "until": None}),
+        (Sent(outcome="refused_answer", status=200, attempt=1, note="why"), {"cause": "refused_answer", "until": None}),
+        # The log of attempts does not have the response of a lost attempt.
+        (DELIVERED, {"cause": "refused_answer", "until": None}),
         (failure(FailureKind.UNKNOWN, unknown=True), {"cause": "unknown", "until": None}),
         (failure(FailureKind.RETRY, unknown=True, unsent=True), {"cause": "unknown", "until": None}),
     ],
 )
-async def test_a_journey_continues_what_cannot_end_now(answer: Failure, expected: dict[str, Any]) -> None:
-    made = line(Answers(answer, pause=30.0), on_unknown="hold")
+async def test_a_journey_continues_what_cannot_end_now(answer: Failure | Sent, expected: dict[str, Any]) -> None:
+    made = line(Answers(answer, pause=30.0), on_unknown="hold", save={"as": "r", "required": True})
     await made.run()
     assert made.ended is None
     carried = made.carried()

@@ -72,6 +72,30 @@ class TestALookUp:
         assert sent == Sent(attempt=1, status=200, saved={"available": 3})
 
 
+class TestARequiredResponse:
+    ASK: Final[dict[str, Any]] = {
+        **STEP,
+        "save": {"as": "voucher", "required": True, "schema": {"required": ["code"]}},
+    }
+
+    async def test_that_does_not_fit_is_logged_as_refused_and_may_be_asked_for_again(self, desk: Desk):
+        answers = (answer(200, b'{"error": "none left"}'), answer(204), answer(200, b'{"code": "C"}'))
+        note = "the response was not kept as 'voucher': it does not fit its schema, at 'required'"
+        async with receiver(*answers) as there:
+            desk.know(wax=desk.local(there))
+            refused = Sent(outcome="refused_answer", attempt=1, status=200, note=note, excerpt='{"error": "none left"}')
+            assert await desk.send(self.ASK) == refused
+            assert (await desk.send(self.ASK, retried=True)).outcome == "refused_answer"
+            sent = await desk.send(self.ASK, retried=True)
+        assert sent == Sent(attempt=1, status=200, saved={"code": "C"})
+        assert [(row.outcome, row.status, row.response) for row in desk.rows] == [
+            ("refused_answer", 200, '{"error": "none left"}'),
+            ("refused_answer", 204, None),
+            ("delivered", 200, '{"code": "C"}'),
+        ]
+        assert {call.header("webhook-id") for call in there.calls} == {ID}
+
+
 class TestADestination:
     async def test_gets_what_the_scenario_says_at_the_place_that_operations_say(self, desk: Desk, there: Receiver):
         desk.know(wax=desk.local(there, path="/v1/"))

@@ -250,6 +250,7 @@ def test_json_is_kept_as_it_is(answer: Response, schema: dict[str, Any] | None, 
     [
         (response(b""), None, "it is empty"),
         (response(b" \n"), None, "it is empty"),
+        (response(b"null"), None, "it is null"),
         (response(b"<html>"), None, "it is not JSON"),
         (response(b'{"a": NaN}'), None, "it is not JSON"),
         (response(b'{"a": 1e999}'), None, "it is not JSON"),

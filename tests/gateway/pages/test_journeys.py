@@ -123,6 +123,8 @@ async def test_what_is_kept_back_can_be_sent_now(operator: Site):
 FORMS: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"operation": "retry", "step": "hook"}, {"step": "hook"}),
     ({"operation": "retry", "now": "yes"}, {"now": True}),
+    ({"operation": "retry", "anew": "yes"}, {"anew": True}),
+    ({"operation": "skip", "anew": "yes"}, {}),
     ({"operation": "skip", "step": "hook"}, {"step": "hook"}),
     ({"operation": "leave", "sure": "yes"}, {}),
     ({"operation": "pause"}, {}),

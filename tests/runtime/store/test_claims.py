@@ -79,14 +79,15 @@ async def test_a_place_is_given_back_unless_something_may_have_arrived(store: St
 
 
 @both
-async def test_a_place_given_back_counts_once_the_log_says_that_the_message_arrived(store: Store) -> None:
+@pytest.mark.parametrize("outcome", ["delivered", "refused_answer"])
+async def test_a_place_given_back_counts_once_the_log_says_that_the_message_arrived(store: Store, outcome: str) -> None:
     """The contact left, or an operator skipped the step, while an attempt was in flight."""
     caps = [cap(1, "7d")]
     await store.claim(claim("msg_1"), caps, UTC)
     await store.release("msg_1")
     await store.record([FAILED])
     assert await ids(store) == []
-    await store.record([DELIVERED])
+    await store.record([replace(DELIVERED, outcome=outcome)])
     assert await ids(store) == ["msg_1"]
     assert await store.claim(claim("msg_2", claimed_at=NOW + HOUR), caps, UTC) is not None
 

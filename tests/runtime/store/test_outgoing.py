@@ -45,7 +45,7 @@ async def live(store: Store) -> None:
         await store.depart("welcome/7", "run-1", "finished", None, LATER)
     await store.depart("welcome/7", "run-1", "exited", "the words of an operator", LATER)
     await store.admit(admission_request("8", outcome="control"))
-    for number, outcome in enumerate(("failed", "unknown", "skipped", "cancelled")):
+    for number, outcome in enumerate(("failed", "refused_answer", "unknown", "skipped", "cancelled")):
         await store.record([attempt(f"msg_{outcome}", workflow_id="welcome/9", contact_id="9", outcome=outcome)])
         await store.record([attempt(f"t{number}", workflow_id="", contact_id="9", outcome=outcome, test_by="ann")])
     await store.record([attempt("batch", workflow_id="batch-1", contact_id="batch-1")])
@@ -59,6 +59,7 @@ LIVED = [
     ("journey.ended", "welcome/7"),  # it ended otherwise than it had reported
     ("journey.entered", "welcome/8"),
     ("journey.ended", "welcome/8"),
+    ("delivery.failed", "welcome/9"),
     ("delivery.failed", "welcome/9"),
     ("delivery.failed", "welcome/9"),
     ("delivery.skipped", "welcome/9"),
@@ -171,7 +172,7 @@ async def test_nothing_of_an_erased_contact_is_left(log: Store) -> None:
     assert (await log.count_rows_of("7"))["outgoing_events"] == 5
     await log.erase("7", "0123")
     assert (await log.count_rows_of("7"))["outgoing_events"] == 0
-    assert [one.contact_id for one in (await log.outgoing_events(0))[0]] == ["8", "8", "9", "9", "9"]
+    assert [one.contact_id for one in (await log.outgoing_events(0))[0]] == ["8", "8", "9", "9", "9", "9"]
 
 
 @both

@@ -64,7 +64,7 @@ ONE_MISTAKE = (
     ("- email: a\n  subject: s\n  text: t\n  reply_to: '\"Shop <a@b.example>'", "7:13: error address: 'reply_to' must be an address, or Name <address>: a name in quotes ends with a quote, and has \\ before each quote in it: \"The \\\"Shop\\\"\" <…>"),
     ("- email: a\n  subject: s\n  text: t\n  sender: a@b.example", "7:3: error unknown-key: unknown key 'sender': did you mean 'from'?"),
     ("- email: a\n  subject: s\n  text: t\n  from: '{{ contact.emial }} <a@b.example>'", "7:21: error unknown-field: 'contact' has no field 'emial': did you mean 'email'?"),
-    ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text: it has as, when and schema"),
+    ("- webhook: a\n  to: crm\n  save: wax", "6:9: error type: 'save' must be keys with values, not a text: it has as, when, schema and required"),
     ("- webhook: a\n  to: crm\n  save: {as: first}", "6:14: error value: 'first' means something else in Liquid: choose another name"),
     ("- webhook: a\n  to: crm\n  save:\n    as: wax\n    schema:\n      properties:\n        id: {type: strnig}\n        of: {enum: [null], default: null}\n      required: id", ("10:20: error schema: 'strnig' is not a type: did you mean 'string'?", "12:17: error schema: 'required' must be a list")),
     ("- webhook: a\n  to: crm\n  save: {as: wax, schema: {$ref: 'https://x.example/a.json'}}", "6:34: error schema: 'https://x.example/a.json' is elsewhere, and nothing is fetched: write it under '$defs' here"),

@@ -212,6 +212,7 @@ def test_the_answer_without_an_event_never_tells_that_there_is_one():
 
 
 WAX = "- webhook: wax\n  to: wax\n  save: {as: wax}\n"
+REQUIRED = WAX.replace("wax}", "wax, required: true}")
 TYPED = """\
 - webhook: wax
   to: wax
@@ -241,7 +242,8 @@ LATER = "error unknown-response: no step before this one saves a response as 'wa
 OWN = "error unknown-response: a step begins without 'responses.wax', which it saves: only later steps have it"
 UNSURE = (
     "warning may-be-missing: 'responses.wax' may be missing here: the step on line {} keeps only a response that fits. "
-    "For others, ask {{% if responses.wax %}}, or give a default, {{{{ responses.wax.… | default: '-' }}}}"
+    "For others, ask {{% if responses.wax %}}, give a default, {{{{ responses.wax.… | default: '-' }}}}, "
+    "or hold the journey with 'required: true' in its 'save'"
 )
 RESPONSES: tuple[tuple[str, str | None], ...] = (
     (SMS, NONE),
@@ -275,6 +277,12 @@ RESPONSES: tuple[tuple[str, str | None], ...] = (
     (WAX + WAX.replace("wax", "b") + f"- if: responses.b.id\n  then: [{READ_WAX}]", UNSURE.format(4)),
     (WAX + "- if: responses.wax.id\n  else: [{exit: x}]\n- repeat: {every: 1d, times: 2}\n  steps: [{sms: b, text: hi}]\n" + SMS, None),
     (WAX + f"- if: responses.wax.id\n  else: [{{exit: x}}]\n- repeat: {{every: 1d, times: 2}}\n  steps: [{READ_WAX}, {{webhook: c, to: wax, save: {{as: wax}}}}]", UNSURE.format(4)),
+    # A step that requires one ends without it only if it says so.
+    (REQUIRED + SMS, None),
+    (REQUIRED.replace("}", "}\n  on_failure: exit") + SMS, None),
+    (REQUIRED.replace("}", "}\n  on_failure: continue") + SMS, UNSURE.format(4)),
+    (REQUIRED.replace("}", "}\n  on_unknown: continue") + SMS, UNSURE.format(4)),
+    (REQUIRED.replace("}", "}\n  expires: 2d") + SMS, UNSURE.format(4)),
     (TYPED + ASKED_SMS, None),
     (TYPED + SMS, UNSURE.format(4)),
     (TYPED + ASKED_SMS.replace(".id", ".idd"), "error unknown-field: 'responses.wax' has no field 'idd': did you mean 'id'?"),
