@@ -203,7 +203,7 @@ async def test_each_operation_has_journeys_for_which_it_makes_sense(found: Scena
 
 @pytest.fixture
 async def uncertain(store: Store) -> ScenarioClient:
-    """A client of a journey that is held for another cause, and of six that may have been delivered.
+    """A client of a journey that is held for another cause, and of eight that may have been delivered.
 
     Each has its outcomes of the step's attempts in the log.
     """
@@ -233,7 +233,12 @@ async def uncertain(store: Store) -> ScenarioClient:
             attempt("msg_a/6", workflow_id="a/6", outcome="unknown", started_at=NOW + timedelta(days=1)),
         ]
     )
-    for number in range(1, 7):
+    # The worker was lost after an attempt that failed, and during one after it.
+    for name, lost in {"a/7": 1, "a/8": 2}.items():
+        temporal.put(name)
+        failed = attempt(f"msg_{name}", workflow_id=name, outcome="retry", started_at=NOW)
+        await store.record([failed, replace(failed, attempt=lost + 1, outcome="unknown", error="worker_lost")])
+    for number in range(1, 9):
         temporal.database.execute("UPDATE journeys SET HeldReason = 'unknown' WHERE WorkflowId = ?", (f"a/{number}",))
     return ScenarioClient(temporal.client, store)
 
@@ -243,7 +248,7 @@ async def test_a_retry_of_many_leaves_out_what_may_have_been_delivered(uncertain
         which = JourneyFilter(scenario="a", reason=more.pop("reason", None))
         return {item.id for item in await uncertain.select(operation, which, **more)}
 
-    every = {f"a/{number}" for number in range(7)}
+    every = {f"a/{number}" for number in range(9)}
     assert await selected(Operation.RETRY) == {"a/0"}
     assert await selected(Operation.RETRY, limit=1) == {"a/0"}, "others come before it"
     assert await selected(Operation.RETRY, reason="unknown") == set()
@@ -253,7 +258,7 @@ async def test_a_retry_of_many_leaves_out_what_may_have_been_delivered(uncertain
 
 
 async def test_what_may_have_been_delivered_is_counted_by_the_last_word_of_the_log(uncertain: ScenarioClient):
-    counted = UncertainView(delivered=1, failed=2, nothing=3)
+    counted = UncertainView(delivered=1, failed=3, nothing=4)
     for which in (JourneyFilter(), JourneyFilter(scenario="a", reason="unknown")):
         assert await uncertain.uncertain(which) == counted
     assert (await uncertain.uncertain(JourneyFilter(reason="permanent"))).total == 0
