@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Final
 
@@ -21,7 +22,7 @@ from temporalio.api.workflowservice.v1 import (
     SignalWorkflowExecutionRequest,
 )
 from temporalio.converter import WorkflowSerializationContext
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.interface import DELIVERY_DELAYED, DelayReport
 from runtime.data_converter import in_clear
@@ -58,7 +59,7 @@ class JourneyStatus(Enum):
     CURRENT = auto()
     """The journey has acted on everything that it received, and wants the delivery."""
     BEHIND = auto()
-    """The journey has not yet acted on a message, which may be an exit. Reports of delays do not count."""
+    """The journey has not yet acted on a signal or an update that may end the step, or change its first attempt."""
     UNWANTED = auto()
     """The journey has ended, or the delivery was cancelled or paused."""
 
@@ -75,11 +76,11 @@ class AttemptContext:
         details = activity.cancellation_details()
         return details is not None and details.worker_shutdown
 
-    def mark(self, *values: str | int) -> None:
+    def mark(self, *values: str | float) -> None:
         """Leave values for the next attempt. They are sent with the failure of this one, and never encrypted."""
         activity.heartbeat(*map(in_clear, values))
 
-    async def store_mark(self, *values: str | int, patience: timedelta) -> None:
+    async def store_mark(self, *values: str | float, patience: timedelta) -> None:
         """Leave values for the next attempt, and return once they are durable.
 
         Raises:
@@ -89,8 +90,16 @@ class AttemptContext:
         handle = activity.client().get_async_activity_handle(task_token=self.info.task_token)
         await handle.heartbeat(*map(in_clear, values), rpc_timeout=patience)
 
-    async def journey_status(self, patience: timedelta) -> JourneyStatus:
-        """Return the status of the attempt's journey, as the server reports it now, or raise RPCError."""
+    async def journey_status(
+        self, patience: timedelta, *, asked: datetime | None = None, ignored: Collection[str] = ()
+    ) -> JourneyStatus:
+        """Return the status of the attempt's journey, as the server reports it now, or raise RPCError.
+
+        Args:
+            asked: When the previous attempt found the journey behind, by the server's clock. The journey is then behind
+                only if it has not yet acted on something that had arrived by that time.
+            ignored: Signals for which the attempt does not wait.
+        """
         try:
             found = await self._described(patience)
         except RPCError as error:
@@ -104,8 +113,21 @@ class AttemptContext:
         if not found.HasField("pending_workflow_task"):
             return JourneyStatus.CURRENT
         # Otherwise an attempt's own report would delay the next attempt while no worker can run the journey.
-        only_reports = await self._has_only_reports(found.pending_workflow_task, patience)
-        return JourneyStatus.CURRENT if only_reports else JourneyStatus.BEHIND
+        is_behind = await self._is_behind(found.pending_workflow_task, patience, asked, {DELIVERY_DELAYED, *ignored})
+        return JourneyStatus.BEHIND if is_behind else JourneyStatus.CURRENT
+
+    async def signals_since_scheduled(self, patience: timedelta) -> set[str]:
+        """Return the signals that the journey has received since it scheduled the delivery, or raise RPCError.
+
+        The server shows them here once the workflow task that scheduled the delivery is completed.
+        """
+        signals = set[str]()
+        for event in await self._newest_events(patience):
+            if event.activity_task_scheduled_event_attributes.activity_id == self.info.activity_id:
+                break
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
+                signals.add(event.workflow_execution_signaled_event_attributes.signal_name)
+        return signals
 
     def report_delay(self, report: DelayReport) -> None:
         """Report to the attempt's journey that the delivery is delayed. The attempt does not wait for it."""
@@ -126,24 +148,42 @@ class AttemptContext:
             return True
         return all(one.last_failure.HasField("timeout_failure_info") for one in self._own(found))
 
-    async def _has_only_reports(self, task: PendingWorkflowTaskInfo, patience: timedelta) -> bool:
-        """Return True if a workflow task is pending only because of reports of delayed deliveries."""
-        if task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED:  # the server hides newer events
-            return False
+    async def _is_behind(
+        self, task: PendingWorkflowTaskInfo, patience: timedelta, asked: datetime | None, ignored: Collection[str]
+    ) -> bool:
+        """Return True if a workflow task is pending because of more than signals that are ignored or too late."""
+        scheduled = task.original_scheduled_time.ToDatetime(UTC)
+        is_started = task.state == PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
+        if asked is None and is_started:  # the server hides newer events
+            return True
+        by_ignored = None  # when the first signal arrived that is ignored
+        for event in await self._newest_events(patience):
+            happened = event.event_time.ToDatetime(UTC)
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED and (
+                event.workflow_execution_signaled_event_attributes.signal_name in ignored
+                or (asked is not None and happened > asked)
+            ):
+                by_ignored = happened
+            elif event.event_type not in _TASKS:
+                # An update has no event before it is accepted, but may have scheduled the task before the first signal.
+                is_ignored = by_ignored is not None and scheduled >= by_ignored
+                is_too_late = asked is not None and scheduled > asked
+                return not ((is_ignored or is_too_late) and _is_decision(event))
+        return True
+
+    async def _newest_events(self, patience: timedelta) -> Sequence[HistoryEvent]:
+        """Return the journey's newest events, the newest first. Temporal's test server returns none."""
         request = GetWorkflowExecutionHistoryReverseRequest(
             namespace=self.info.namespace, execution=self._journey, maximum_page_size=_NEWEST
         )
         service = activity.client().workflow_service
-        read = await service.get_workflow_execution_history_reverse(request, timeout=patience)
-        reported = None
-        for event in read.history.events:
-            if event.workflow_execution_signaled_event_attributes.signal_name == DELIVERY_DELAYED:
-                reported = event.event_time.ToDatetime(UTC)
-            elif event.event_type not in _TASKS:
-                # An update has no event before it is accepted, but may have scheduled the task before the first report.
-                by_report = reported is not None and task.original_scheduled_time.ToDatetime(UTC) >= reported
-                return by_report and _is_decision(event)
-        return False
+        try:
+            read = await service.get_workflow_execution_history_reverse(request, timeout=patience)
+        except RPCError as error:
+            if error.status is RPCStatusCode.UNIMPLEMENTED:
+                return ()
+            raise
+        return read.history.events
 
     async def _report(self, report: DelayReport) -> None:
         """Signal the journey, unless that fails or takes too long. The server drops a repeated report."""

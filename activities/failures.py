@@ -143,9 +143,11 @@ def failed_by(failure: Failure, destination: str, note: str | None = None) -> Fa
     )
 
 
+CONTACT_CHANGED: Final = "contact_changed"
+"""The word of a first attempt that sent nothing, since its contact has changed: the journey sends the new data."""
 _FULL: Final = 3
 """Minimum number of values in a full mark: the word, the counts' `away`, Temporal's number of the attempt, and the
-counts' `unsent` unless it is 0."""
+counts' `unsent` and `asked` unless they are 0."""
 
 
 class AttemptCounts(NamedTuple):
@@ -154,6 +156,7 @@ class AttemptCounts(NamedTuple):
     stale: bool = False  # the server keeps an obsolete mark
     away: int = 0  # number of attempts that did not count
     unsent: int = 0  # number of attempts in a row, up to the last one, that ended before their message could leave
+    asked: float = 0.0  # when the last one found its journey behind, in seconds since 1970; 0 if it did not
 
 
 def tally(info: activity.Info) -> AttemptCounts:
@@ -161,12 +164,15 @@ def tally(info: activity.Info) -> AttemptCounts:
     details = list(info.heartbeat_details)
     if len(details) < _FULL:
         return AttemptCounts()
-    _, away, number, *unsent = details
+    _, away, number, *more = details
     if info.attempt > number:
-        return AttemptCounts(away=int(away), unsent=int(unsent[0]) if unsent and info.attempt == number + 1 else 0)
+        unsent, asked, *_ = (*more, 0, 0) if info.attempt == number + 1 else (0, 0)
+        return AttemptCounts(away=int(away), unsent=int(unsent), asked=float(asked))
     return AttemptCounts(stale=True)  # an operator made Temporal count from 1 again: earlier counts mean nothing
 
 
-def mark(word: str, away: int, attempt: int, unsent: int) -> tuple[str | int, ...]:
-    """Return the values of a mark, without empty ones."""
+def mark(word: str, away: int, attempt: int, unsent: int, asked: float) -> tuple[str | float, ...]:
+    """Return the values of a mark, without empty ones at its end."""
+    if asked:
+        return (word, away, attempt, unsent, asked)
     return (word, *((away, attempt) if away else ()), *((unsent,) if unsent else ()))

@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from activities.attempt_context import AttemptContext, JourneyStatus
 from activities.channel_registry import Channel
-from activities.failures import SENDING, SETTLED, Failure, FailureKind, mark, tally
+from activities.failures import CONTACT_CHANGED, SENDING, SETTLED, Failure, FailureKind, mark, tally
 from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import DelayReport, Delivery, Sent
 from activities.outcome import Backoff, Judgement, end_after
@@ -50,6 +50,8 @@ _WHY: Final = {"busy": "concurrency", "breaker_open": "breaker", "capped": "cap"
 _REPORT: Final = 1.0  # seconds of an attempt that are reserved for its report
 _PATIENCE: Final = 2.0  # seconds for the server's answer before a message leaves; see `OpenAttempt.patience`
 _DOUBLED: Final = 8  # maximum factor of that time
+_BRIEFLY: Final = timedelta(seconds=1)
+"""The pause of an attempt that finds its journey behind for the first time."""
 _MOMENT: Final = timedelta(seconds=5)
 """A delivery that is put off for less time, since it was scheduled, is not shown at its step."""
 _PROMPT: Final = timedelta(milliseconds=250)
@@ -69,6 +71,7 @@ class OpenAttempt:
     """Its number, from 1 since the step began or was retried, without those that do not count."""
     away: int = field(init=False)  # number of attempts since then that do not count
     unsent_before: int = field(init=False)  # number of attempts in a row, up to this one, that sent nothing
+    asked: float = field(init=False)  # when the previous attempt found its journey behind, or 0; see `AttemptCounts`
     stale: bool = field(init=False)  # the server keeps an obsolete mark
     admitted: OutgoingMessage | None = None  # the message that the gate admitted
     turned: bool = False  # True if it is turned away and does not count
@@ -88,7 +91,7 @@ class OpenAttempt:
     def __post_init__(self) -> None:
         info = self.context.info
         self.clock = ServerClock(info.started_time)
-        self.stale, self.away, self.unsent_before = tally(info)
+        self.stale, self.away, self.unsent_before, self.asked = tally(info)
         self.number = self.delivery.tried + max(1, info.attempt - self.away)
 
     @property
@@ -134,20 +137,36 @@ class OpenAttempt:
         """Defer the message while its workflow has pending signals or updates that may end or skip the step.
 
         Temporal starts attempts even if the journey's workflow tasks are late. An accepted exit would otherwise not
-        stop them.
+        stop them. An attempt waits once for a signal: those that arrive while it waits do not delay it further.
+
+        The journey's first message is deferred once if the contact has changed since the journey scheduled it.
         """
-        info = self.context.info
+        info, context = self.context.info, self.context
         decided = datetime.fromtimestamp(self.delivery.decided, UTC) if self.delivery.decided else info.scheduled_time
-        if info.attempt == 1 and info.started_time - decided < _PROMPT:
+        is_prompt = info.attempt == 1 and info.started_time - decided < _PROMPT
+        is_first = self.delivery.entered > 0 and self.number == 1
+        if is_prompt and not is_first:
             return
+        asked = datetime.fromtimestamp(self.asked, UTC) if self.asked else None
+        # The data of later attempts does not change.
+        ignored = (CONTACT_CHANGED,) if self.number > 1 else ()
         try:
-            status = await self.context.journey_status(self.patience)
+            signals = await context.signals_since_scheduled(self.patience) if is_first else set[str]()
+            if CONTACT_CHANGED in signals:
+                self.turned = True
+                raise self.failure(FailureKind.NOT_BEFORE, "the contact has changed", error=CONTACT_CHANGED)
+            if is_prompt and not signals:
+                return
+            status = await context.journey_status(self.patience, asked=asked, ignored=ignored)
         except RPCError:
             raise self._unsent("not_told") from None
         if status is JourneyStatus.UNWANTED:
             raise self._unsent(_CALLED_OFF)
         if status is JourneyStatus.BEHIND:
-            raise self.backed_off(Backoff(self._pause(), _NOT_READY, "this delivery waits until it has", BEHIND))
+            pause = SOON if asked else _BRIEFLY
+            self.asked = self.asked or self.now.timestamp()
+            raise self.backed_off(Backoff(self._pause(pause), _NOT_READY, "this delivery waits until it has", BEHIND))
+        self.asked = 0.0
 
     async def sending(self) -> None:
         """Record that from now on the message may arrive.
@@ -180,9 +199,9 @@ class OpenAttempt:
         """Leave a mark, sent with the failure, for the next attempt: its state and the counts."""
         self.context.mark(*self._values(word))
 
-    def _values(self, word: str) -> tuple[str | int, ...]:
+    def _values(self, word: str) -> tuple[str | float, ...]:
         unsent = self.unsent_before + 1 if self.unsent else 0
-        return mark(word, self.away, self.context.info.attempt, unsent)
+        return mark(word, self.away, self.context.info.attempt, unsent, self.asked)
 
     def obey(self, ruling: Ruling | Backoff) -> None:
         """Return if the message may leave, and raise otherwise; see `may_leave`. No attempt is counted."""

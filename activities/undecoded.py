@@ -49,4 +49,4 @@ def _leave_mark(info: activity.Info) -> None:
     UNSENT.add(channel.name, "store")
     counts = tally(info)
     word = str(next(iter(info.heartbeat_details), SETTLED))  # an earlier attempt may have delivered the message
-    AttemptContext(info).mark(*mark(word, counts.away + 1, info.attempt, counts.unsent + 1))
+    AttemptContext(info).mark(*mark(word, counts.away + 1, info.attempt, counts.unsent + 1, counts.asked))

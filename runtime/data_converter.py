@@ -82,7 +82,7 @@ class JsonPayloads(CompositePayloadConverter):
             raise
 
 
-def in_clear(value: str | int) -> RawValue:
+def in_clear(value: str | float) -> RawValue:
     """Return a value that is never encrypted, and so can be written and read while the store is unavailable."""
     payload = _JSON.to_payload(value)
     assert payload is not None  # noqa: S101 pydantic writes any value, or raises

@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, CancelledError, FailureError
 from temporalio.exceptions import TimeoutError as ActivityTimeout
 
 from activities.channel_registry import CHANNELS
-from activities.failures import Failure, FailureKind, failed_by
+from activities.failures import CONTACT_CHANGED, Failure, FailureKind, failed_by
 from activities.interface import (
     CAMPAIGNS,
     CLEAR,
@@ -97,6 +97,10 @@ class DeliveryRunner:
         notes = self._changes(payload)
         sent = await self._send(row, payload)
         if isinstance(sent, Failure):
+            if sent.kind is FailureKind.NOT_BEFORE and sent.error == CONTACT_CHANGED:  # nothing has been sent
+                host.stop_if_interrupted()
+                host.state.digest = None
+                return await self.deliver(row)
             if sent.kind is FailureKind.NOT_BEFORE and sent.next_try_at:
                 self._defer(sent.attempt, row.to or sent.destination)
                 return NotBefore(moment=datetime.fromisoformat(sent.next_try_at), since=sent.reason)

@@ -6,7 +6,7 @@ What takes longer than a moment continues as a journey at the same step: a retry
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, Final, Unpack
@@ -59,16 +59,22 @@ class LineAttempt(AttemptContext):
         return False  # the chunk completes its attempts
 
     @override
-    def mark(self, *values: str | int) -> None:
+    def mark(self, *values: str | float) -> None:
         """Forget the values: the next attempt is a journey's."""
 
     @override
-    async def store_mark(self, *values: str | int, patience: timedelta) -> None:
+    async def store_mark(self, *values: str | float, patience: timedelta) -> None:
         """Do nothing: the chunk has marked its lines in the store."""
 
     @override
-    async def journey_status(self, patience: timedelta) -> JourneyStatus:
+    async def journey_status(
+        self, patience: timedelta, *, asked: datetime | None = None, ignored: Collection[str] = ()
+    ) -> JourneyStatus:
         return JourneyStatus.CURRENT
+
+    @override
+    async def signals_since_scheduled(self, patience: timedelta) -> set[str]:
+        return set()
 
     @override
     def report_delay(self, report: DelayReport) -> None:

@@ -30,7 +30,7 @@ from activities.attempt import attempt_of
 from activities.attempt_context import REPORTS
 from activities.channel_registry import SMS
 from activities.content import UnknownVersion
-from activities.failures import Failure, FailureKind, failure_of
+from activities.failures import CONTACT_CHANGED, Failure, FailureKind, failure_of
 from activities.gate import OutgoingMessage, PolicyGate
 from activities.interface import DELIVERY_DELAYED, Delivery, Sent
 from activities.open_attempt import OpenAttempt
@@ -602,17 +602,99 @@ class TestAJourneyThatIsBehind:
         failure, error, row = await stage.refused(delivery, asking)
         assert (failure.error, failure.turned_away, row is None) == (ending, ending == "journey", ending == "journey")
         assert error.next_retry_delay is not None
-        assert timedelta(seconds=2) < error.next_retry_delay < timedelta(seconds=8)
+        most = timedelta(seconds=2 if ending == "journey" else 8)
+        assert most / 4 <= error.next_retry_delay < most
         if ending == "journey":
             assert error.message.startswith(
                 "the journey has not yet processed a signal or an update: this delivery waits until it has ("
             )
+
+    @pytest.mark.parametrize(
+        ("task", "events", "ending"),
+        [
+            (pending(1), [SCHEDULED, EXIT], "journey"),
+            (pending(1, "STARTED"), [SCHEDULED, EXIT], "journey"),
+            (pending(4), [SCHEDULED, signal("event", 4)], "delivered"),
+            (pending(4, "STARTED"), [SCHEDULED, signal("event", 4)], "delivered"),
+            (pending(4), [SCHEDULED, signal("event", 4), REPORT], "delivered"),
+            (pending(4), [SCHEDULED, EXIT, signal("event", 4)], "journey"),  # it waited behind an earlier task
+            (pending(1), [SCHEDULED, signal("event", 4)], "journey"),  # an update, which has no event yet
+            (pending(4), [SCHEDULED], "delivered"),  # a later update
+        ],
+    )
+    async def test_is_waited_for_once(
+        self, stage: Stage, task: PendingWorkflowTaskInfo, events: list[HistoryEvent], ending: str
+    ):
+        """Signals that arrive while an attempt waits for an earlier one do not delay it further."""
+        stage.marks.behind, stage.marks.task, stage.marks.events = True, pending(1), [SCHEDULED, EXIT]
+        stage.change(attempt=2, started_time=NOON + timedelta(seconds=3))
+        failure, error, _ = await stage.refused(HOLD, asking)
+        assert (failure.error, error.next_retry_delay and error.next_retry_delay < timedelta(seconds=2)) == (
+            "journey",
+            True,
+        )
+        stage.marks.task, stage.marks.events = task, events
+        stage.change(attempt=3, started_time=NOON + timedelta(seconds=5), heartbeat_details=list(stage.marks[-1]))
+        sent, error, _ = await stage.run(HOLD, asking)
+        if ending == "delivered":
+            assert sent == Sent(attempt=2, status=201)
+            return
+        again = failure_of(error)
+        assert again is not None
+        assert again.error == "journey"
+        assert stage.marks[-1][-1] == stage.marks[-2][-1], "it still waits for what had arrived by then"
+
+    @pytest.mark.parametrize(("attempts", "ending"), [(1, "journey"), (2, "delivered")])
+    async def test_is_waited_for_if_the_contact_has_changed_before_the_first_try(
+        self, stage: Stage, attempts: int, ending: str
+    ):
+        stage.marks.behind, stage.marks.task = True, pending(1)
+        stage.marks.events = [SCHEDULED, signal(CONTACT_CHANGED, 1)]
+        stage.change(attempt=2, heartbeat_details=["settled", 2 - attempts, 1])
+        sent, error, _ = await stage.run(HOLD, asking)
+        told = failure_of(error)
+        assert (told.error if told else sent and sent.outcome) == ending
 
     async def test_is_asked_before_a_place_under_a_cap_is_taken(self, stage: Stage):
         stage.marks.behind, gate = True, Gate()
         _, error, _ = await stage.refused(RETRY, asking, gate=gate)
         assert "has not yet processed" in error.message
         assert gate.messages == []
+
+
+OWN = event(
+    EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
+    activity_task_scheduled_event_attributes=ActivityTaskScheduledEventAttributes(activity_id="test"),
+)
+CHANGE = signal(CONTACT_CHANGED, 1)
+
+
+class TestAFirstMessage:
+    @pytest.mark.parametrize(
+        ("events", "attempt", "changes", "ending"),
+        [
+            ([OWN, CHANGE], 1, {}, CONTACT_CHANGED),
+            ([OWN, CHANGE, TIMER], 2, {"away": 1}, CONTACT_CHANGED),  # it was turned away before
+            ([OWN, CHANGE], 2, {}, "delivered"),  # it was tried before
+            ([CHANGE, OWN], 1, {}, "delivered"),  # its data have the change
+            ([OWN], 1, {}, "delivered"),
+            ([OWN, CHANGE], 1, {"entered": 0.0}, "delivered"),  # a later message, or one that was deferred before
+            ([OWN, EXIT], 1, {"behind": True, "task": pending(1)}, "journey"),
+            ([OWN, EXIT], 1, {}, "delivered"),  # it was no exit
+        ],
+    )
+    async def test_takes_in_what_changed_since_it_was_scheduled(
+        self, stage: Stage, events: list[HistoryEvent], attempt: int, changes: dict[str, Any], ending: str
+    ):
+        stage.marks.events = events
+        stage.marks.behind, stage.marks.task = "behind" in changes, changes.get("task", stage.marks.task)
+        stage.schedule(attempt=attempt, heartbeat_details=["settled", changes.get("away", 0), attempt - 1])
+        message = replace(HOLD, decided=datetime.now(UTC).timestamp(), entered=changes.get("entered", 1.0))
+        sent, error, row = await stage.run(message, asking)
+        told = failure_of(error)
+        assert (told.error if told else sent and sent.outcome) == ending
+        if told is not None and ending == CONTACT_CHANGED:
+            assert (told.kind, told.attempt, row) == (FailureKind.NOT_BEFORE, 0, None)
 
 
 class TestAWorkerThatIsLostWhileSending:

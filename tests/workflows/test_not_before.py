@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from temporalio.client import WorkflowHandle
 
-from activities.failures import Failure, FailureKind
+from activities.failures import CONTACT_CHANGED, Failure, FailureKind
 from activities.interface import Delivery, Sent
 from runtime.store.claims import CapClaim
 from scenario.policies.caps import Cap
@@ -268,3 +268,34 @@ async def test_a_retry_that_is_kept_back_waits_as_the_first_attempt_does_and_its
     shorter = timeouts[0] - timeouts[1]
     assert abs(shorter.total_seconds() - second.delivery.waited) < 1, "the deadline runs on"
     assert stage.channels.of("after")[0].delivery.tried == 0
+
+
+async def test_a_first_message_is_scheduled_again_at_once_with_a_change_that_its_attempt_has_found(
+    stage: Stage,
+) -> None:
+    is_started = asyncio.Event()
+
+    async def script(delivery: Delivery, attempt: int) -> Sent:
+        if len(stage.channels.of("hi")) > 1:
+            return Sent(status=200, attempt=attempt)
+        await is_started.wait()
+        await handle.signal("contact_changed", {"firstname": "Zoë"})
+        raise Failure(
+            kind=FailureKind.NOT_BEFORE,
+            reason="the contact has changed",
+            destination="sms",
+            attempt=0,
+            error=CONTACT_CHANGED,
+            turned_away=True,
+        ).as_error()
+
+    began = await stage.now()
+    handle = await started(stage, script)
+    is_started.set()
+    result = await stage.result(handle)
+    first, second = stage.channels.of("hi")
+    assert [one.delivery.data["contact"]["firstname"] for one in (first, second)] == ["Zoé", "Zoë"]
+    assert (first.delivery.id, first.delivery.now) == (second.delivery.id, second.delivery.now)
+    assert (first.delivery.entered > 0, second.delivery.entered) == (True, 0.0), "it happens once"
+    assert second.at - began < timedelta(seconds=4)
+    assert "note" not in result["steps"][0], "nothing was sent before"

@@ -14,7 +14,9 @@ from activities.blast.line import CampaignLine, Course
 from activities.channel import ChannelActivity
 from activities.channel_registry import WEBHOOK, Channel
 from activities.failures import Failure, FailureKind
+from activities.gate import PolicyGate
 from activities.interface import Delivery, Sent
+from activities.open_attempt import OpenAttempt
 from activities.server_clock import ServerClock
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
@@ -171,3 +173,12 @@ async def test_a_line_goes_by_the_time_of_the_server():
     sender = Answers(DELIVERED)
     await line(sender, started=started).run()
     assert timedelta(0) <= sender.sent[0][1].info.started_time - started < timedelta(seconds=1)
+
+
+async def test_an_attempt_of_a_line_asks_no_journey_before_its_message_leaves():
+    answers = Answers(Sent(status=201, attempt=1))
+    await line(answers).run()
+    [(delivery, context)] = answers.sent
+    await OpenAttempt(
+        delivery=delivery, channel=WEBHOOK, destination="", gate=cast("PolicyGate", None), context=context
+    ).is_wanted()
