@@ -317,7 +317,8 @@ async def serve(
         drain = DRAIN
         if WEBHOOK.queue in queues:
             drain = drain_of(opened.destinations.book)
-            await stack.enter_async_context(pacing(client, opened.destinations, store, opened.webhook_queues))
+            paces = pacing(client, opened.destinations, store, opened.webhook_queues, clock.server_time)
+            await stack.enter_async_context(paces)
             await stack.enter_async_context(sending_events(opened, clock.is_right))
         if telemetry.meters is not None:
             await stack.enter_async_context(

@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
@@ -36,7 +36,7 @@ from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry
 from tests.claims import OwnNamespace
-from tests.factories import present
+from tests.factories import NOW, present, stored_campaign
 from tests.fakes import Clock
 from tests.measured import now
 from tests.runtime.hand import Hand
@@ -508,6 +508,23 @@ async def test_the_server_s_rates_follow_the_file(settings: Settings, keeper: ty
             file.write_text(text)
             while keeper.told != dict.fromkeys(("webhooks", "webhooks-1"), told):
                 await asyncio.sleep(0.01)
+
+
+async def test_rates_leave_room_for_a_campaign_by_the_time_of_the_server(
+    settings: Settings, keeper: type[Keeper], store: Store
+):
+    present(settings.destinations).write_text(TEXT)
+    destinations, at = DestinationsFile(present(settings.destinations)), datetime.now(UTC) + timedelta(minutes=30)
+    times = dict.fromkeys(("loaded_at", "confirmed_at"), NOW)
+    await store.add_campaign(stored_campaign(destination="wax", rate=4.0, starts_at=at, **times))
+    times_there = iter([at - timedelta(minutes=1)])
+    async with (
+        pacing(CLIENT, destinations, store, server_time=lambda: next(times_there, at)),
+        asyncio.timeout(60),
+    ):
+        for rate in (10.0, 6.0):
+            while keeper.told != {"webhooks": (50.0, {"wax": rate})}:
+                await asyncio.sleep(0)
 
 
 async def test_without_a_file_the_server_s_rates_are_left_alone(keeper: type[Keeper], store: Store):

@@ -202,7 +202,11 @@ def _sending(campaigns: Iterable[StoredCampaign], now: datetime) -> list[StoredC
 
 @asynccontextmanager
 async def pacing(
-    client: Client, destinations: DestinationsFile, store: Store, queues: Sequence[str] = (WEBHOOK.queue,)
+    client: Client,
+    destinations: DestinationsFile,
+    store: Store,
+    queues: Sequence[str] = (WEBHOOK.queue,),
+    server_time: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> AsyncGenerator[None]:
     """Keep the server's rates equal to `destinations.yaml`, if there is one, less what campaigns send without journeys.
 
@@ -214,7 +218,7 @@ async def pacing(
 
     async def wanted() -> tuple[float, dict[str, float]]:
         book = destinations.book
-        return book.rate, left_by(await store.stored_campaigns(is_open=True, limit=MOST), book, datetime.now(UTC))
+        return book.rate, left_by(await store.stored_campaigns(is_open=True, limit=MOST), book, server_time())
 
     async with AsyncExitStack() as stack:
         for queue in queues:
