@@ -95,10 +95,8 @@ DRAIN: Final = timedelta(seconds=20)
 _SPARE: Final = timedelta(seconds=5)
 ENDING: Final = timedelta(seconds=8)
 """Time of a shutdown beyond the drain: 2 s for cancelled attempts, and `activities.dependencies.CLOSING`."""
-PLATFORM: Final = timedelta(seconds=10)
-"""Time beyond the drain after which an orchestrator may kill the worker."""
-WAIT: Final = 60.0
-"""Seconds to wait at the start for an unreachable Temporal server, and then for a store."""
+PLATFORM: Final = timedelta(seconds=10)  # time beyond the drain after which an orchestrator may kill the worker
+WAIT: Final = 60.0  # seconds to wait at the start for an unreachable Temporal server, and then for a store
 _CONCURRENT: Final = 200
 _REMOTE: Final = 40  # maximum number of concurrent activities beside the workflows, other than local ones
 _POLLERS: Final = 10
@@ -135,7 +133,8 @@ async def workers(
 
     A channel never shares the workflows' queue: eager dispatch there would bypass the server's rate limits.
     """
-    admissions = AdmissionActivities(given.content, given.store, given.zone, lambda: given.policies.content.holdout)
+    plain, holdout = given.refuses_plain, lambda: given.policies.content.holdout
+    admissions = AdmissionActivities(given.content, given.store, given.zone, holdout, refuses_plain=plain)
     goals = GoalActivities(given.content, given.store)
     renewals, retunings = Renewals(given.content, given.store), Retunings(client)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import ValidationError
 from temporalio import activity
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryRequest
 
 from activities.background import IDENTIFY, EntryIdentity, IdentityRequest
 from activities.content import Content, LoadedVersion, UnknownVersion
@@ -16,6 +18,7 @@ from activities.decision import count
 from activities.interface import ADMIT, COUNT, DEPART, Admission, AdmissionResult, CompletedSteps, Departure
 from activities.passages import count_steps
 from runtime import store as stored
+from runtime.data_converter import is_ours
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION, OTHER
 from scenario.entry.admission import (
@@ -37,17 +40,32 @@ from scenario.policies.draw import Holdout, Lot
 from scenario.source.findings import closest
 from scenario.time import parse_duration, spell
 
+_RPC: Final = timedelta(seconds=5)
+_PLAIN: Final = (
+    "its entry is stored in plain text in Temporal, which SCENARIO_PLAIN_ENTRIES forbids: enter contacts by the HTTP "
+    "API or the Python client"
+)
+
 
 class AdmissionActivities:
     """Admits contacts to scenarios, and records their departure.
 
-    The zone is the platform's, for dates without an offset.
+    Args:
+        zone: The platform's, for dates without an offset.
+        refuses_plain: True if entries that reached Temporal in plain text are refused.
     """
 
     def __init__(
-        self, content: Content, store: stored.Store, zone: str, holdout: Callable[[], Holdout | None] = lambda: None
+        self,
+        content: Content,
+        store: stored.Store,
+        zone: str,
+        holdout: Callable[[], Holdout | None] = lambda: None,
+        *,
+        refuses_plain: bool = False,
     ) -> None:
         self._content, self._store, self._zone, self._holdout = content, store, zone, holdout
+        self._refuses_plain = refuses_plain
         self._lots: dict[tuple[str, int], Mapping[str, Lot]] = {}
         self._names: set[str] = set()  # of scenarios that there are: an entry may name any
 
@@ -99,6 +117,7 @@ class AdmissionActivities:
             entry = parse_entry(request.entry)
             if await self._store.is_erased(entry.contact_id):  # another worker could not read the new journey
                 return EntryIdentity(refused=ERASED)
+            await self._check_argument()
             opened = await open_for(entry, self._content, self._store)
             now = datetime.fromisoformat(request.now)
             identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
@@ -155,12 +174,26 @@ class AdmissionActivities:
         """Count the steps that a journey has completed. Idempotent."""
         await count_steps(self._store, steps)
 
+    async def _check_argument(self) -> None:
+        """Raise EntryRefused if the workflow of this activity was started with plain text, which is to be refused."""
+        if not self._refuses_plain:
+            return
+        client, info = activity.client(), activity.info()
+        run = WorkflowExecution(workflow_id=info.workflow_id or "", run_id=info.workflow_run_id or "")
+        # The workflow itself sees its argument decoded.
+        request = GetWorkflowExecutionHistoryRequest(namespace=client.namespace, execution=run, maximum_page_size=1)
+        found = await client.workflow_service.get_workflow_execution_history(request, timeout=_RPC)
+        started = found.history.events[0].workflow_execution_started_event_attributes
+        if not all(map(is_ours, started.input.payloads)):
+            raise EntryRefused(_PLAIN, "plain_text")
+
     async def _admit(self, admission: Admission) -> AdmissionResult:
         if is_too_large(admission.entry, LARGEST):
             raise EntryRefused(f"the entry is larger than {LARGEST // 1024} KB: leave out what no template names")
         entry = parse_entry(admission.entry)
         if await self._store.is_erased(entry.contact_id):
             raise EntryRefused(ERASED, "erased")
+        await self._check_argument()
         opened = await open_for(entry, self._content, self._store)
         now = datetime.fromisoformat(admission.now)
         asking = self.request(entry, opened, admission.workflow_id, admission.run_id, now, root=admission.root or None)

@@ -140,6 +140,7 @@ class WorkerServices:
     channels: Channels  # connections of other channels, and makers of links
     secrets: Secrets
     zone: str
+    refuses_plain: bool  # True if entries in plain text are refused
     routes: Routes
     destinations: DestinationsFile
     passages: PassageWriter
@@ -214,6 +215,7 @@ async def services(
             channels=channels,
             secrets=secrets,
             zone=settings.platform_timezone,
+            refuses_plain=settings.plain_entries == "refuse",
             routes=routes or Direct(destinations),
             destinations=destinations,
             passages=passages,

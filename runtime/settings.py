@@ -202,6 +202,7 @@ _Ages = Annotated[
 _Zone = Annotated[str, _checked("must be a time zone's IANA name such as Europe/Paris", _is_zone)]
 _Shards = Annotated[int, _whole(32)]
 _Megabytes = Annotated[int, _whole(100_000)]
+_PlainEntries = Annotated[str, _checked("must be admit or refuse", lambda text: text in ("admit", "refuse"))]
 _Region = Annotated[
     str, _checked("must be a region such as eu-west-3", lambda text: bool(re.fullmatch(r"[a-z0-9-]{1,40}", text)))
 ]
@@ -294,6 +295,9 @@ class Settings(BaseSettings):
     lose them.** Without them, nothing is encrypted."""
     encryption_keys_file: FilePath | None = None
     """File with these keys, one or more on a line, with comments after `#`."""
+    plain_entries: _PlainEntries = "admit"
+    """What workers do with entries that an SDK or a schedule [started in plain text](../run/privacy.md#encryption):
+    `admit` or `refuse`. `refuse` needs encryption."""
     codec_origins: _Origins | None = None
     """Origins of Temporal's UI that may use [`scenario
     codec`](../run/privacy.md#decryption-in-temporals-ui-and-command-line), separated by commas."""

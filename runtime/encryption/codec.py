@@ -155,7 +155,12 @@ EXPIRES: Final = timedelta(seconds=90)  # time for which a killed process still 
 
 def keyring_of(settings: Settings, store: Store) -> Keyring:
     """Return the keyring of the settings. The store encrypts with it, if encryption is configured."""
-    keys = store.sealing = Keyring(store, KeyWrapping.configured(settings))
+    wrapping = KeyWrapping.configured(settings)
+    if wrapping is None and settings.plain_entries == "refuse":
+        raise SettingsError(
+            "SCENARIO_PLAIN_ENTRIES=refuse would refuse every entry without encryption: set SCENARIO_ENCRYPTION_KEYS"
+        )
+    keys = store.sealing = Keyring(store, wrapping)
     return keys
 
 

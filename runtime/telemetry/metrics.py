@@ -172,7 +172,8 @@ ADMISSION: Final = Counter(
     "{entry}",
     "entries that a worker has decided on, `admitted` or `refused`; those that the gateway refuses are not counted. "
     "Reasons of admissions without messages are `control` and `holdout`; of refusals `under_way`, "
-    "`entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, `erased`, `other`",
+    "`entered_before`, `too_soon`, `closed`, `condition`, `consent`, `mistaken`, `erased`, "
+    "`plain_text`, `other`",
 )
 START_TO_FIRST_SEND: Final = Histogram(
     "scenario.start_to_first_send{channel}",

@@ -1,6 +1,8 @@
 """Journeys whose payloads are encrypted: Temporal and the store hold nothing of a contact but its id."""
 
 import asyncio
+import json
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -13,13 +15,22 @@ from urllib.parse import quote
 import pytest
 from pydantic import SecretStr
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.client import (
+    Client,
+    WorkflowExecutionDescription,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+    WorkflowHandle,
+)
+from temporalio.exceptions import ApplicationError
 
 from activities import erasure
 from activities.interface import JOURNEYS
 from activities.webhook.route import Diverted
 from authoring.errors import BadInput
+from gateway.api.authentication import Keys
 from gateway.callbacks.app import CallbackEvent, tell
+from gateway.codec import PREFIX, application
 from runtime import search_attributes
 from runtime.encryption import converter
 from runtime.encryption.codec import EncryptionCodec, rotate
@@ -27,6 +38,7 @@ from runtime.encryption.converter import encrypt_client
 from runtime.encryption.keyring import DataKey, Erased, Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.local.receiver import Inbox, Receiver
+from runtime.process.http_server import HttpServer
 from runtime.public_links import CallbackClaim
 from runtime.settings import Settings
 from runtime.store import Store, StoreUnavailable
@@ -34,7 +46,9 @@ from runtime.store.erasures import ERASED
 from service.client import Entered, ScenarioClient
 from service.erasures import ErasureView
 from service.errors import NotEntered, NotFound
-from tests.e2e.conftest import SENDER, Server, api, outcomes, publish, until, until_state
+from tests.e2e.conftest import ROOT, SENDER, Server, add_key, api, outcomes, publish, until, until_state
+from tests.nodes import environment as node_environment
+from tests.nodes import node, project
 from worker import running_workers, services, workers
 
 MARK = "Zo3-S34L3D"
@@ -101,10 +115,23 @@ class Place:
 
 
 @pytest.fixture
-async def place(server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+def plain_entries() -> str:
+    return "admit"
+
+
+@pytest.fixture
+async def place(
+    server: Server, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain_entries: str
+) -> AsyncIterator[Place]:
     monkeypatch.setattr(erasure, "PAUSES", (0.5,))
     url = f"sqlite+aiosqlite:///{tmp_path / 'store.db'}"
-    settings = Settings(store=SecretStr(url), smtp=SecretStr(inbox.url), mail_from=SENDER, sms=SecretStr("local:"))
+    settings = Settings(
+        store=SecretStr(url),
+        smtp=SecretStr(inbox.url),
+        mail_from=SENDER,
+        sms=SecretStr("local:"),
+        plain_entries=plain_entries,
+    )
     async with (
         Store.open(url) as store,
         Store.open(url) as another,
@@ -219,6 +246,52 @@ async def test_nothing_is_taken_for_an_erased_contact_by_any_way_in(place: Place
         with pytest.raises(NotFound, match="the contact was erased"):
             await place.client.show(f"sealed/{ODD}")
     assert (await place.erase(ODD, histories=3)).id == view.id  # a later pass finds them
+
+
+@pytest.mark.parametrize("plain_entries", ["refuse"])
+async def test_an_entry_in_plain_text_is_refused_if_a_setting_says_so(place: Place, server: Server) -> None:
+    clear = await server.connect()
+    journey = await clear.start_workflow("Journey", entry_of("p1"), id="sealed/p1", task_queue=JOURNEYS)
+    entering = await clear.start_workflow("Enter", entry_of("p2"), id="enter-p2", task_queue=JOURNEYS)
+    result = await place.client.temporal.get_workflow_handle("sealed/p1", result_type=dict[str, Any]).result()
+    assert (result["outcome"], result["steps"]) == ("refused", [])
+    assert result["reason"].startswith("its entry is stored in plain text in Temporal")
+    with pytest.raises(WorkflowFailureError) as failed:
+        await place.client.temporal.get_workflow_handle(entering.id).result()
+    assert isinstance(failed.value.cause, ApplicationError)
+    assert failed.value.cause.message == result["reason"]
+    for handle in (journey, entering):
+        events = [event.event_type async for event in handle.fetch_history_events()]
+        assert EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED not in events
+    await place.waiting("p3")
+    # `Enter` starts the journey of an encrypted entry by a worker, which encrypts.
+    entered = place.client.temporal
+    by_worker = await entered.start_workflow("Enter", entry_of("p4"), id="enter-p4", task_queue=JOURNEYS)
+    assert (await by_worker.result())["journey"] == "sealed/p4"
+
+
+async def test_a_client_in_javascript_decodes_a_result_by_the_codec_server(
+    place: Place, server: Server, tmp_path: Path
+) -> None:
+    journey = await place.waiting("r1")
+    await place.client.event("r1", "order.returned", {})
+    result = await journey.result()
+    shutil.copy(ROOT / "examples" / "result.mjs", project(tmp_path))
+    async with HttpServer() as codec_server:
+        codec_server.start(application(place.keys, Keys(place.store), []))
+        variables = {
+            "TEMPORAL_CODEC_ENDPOINT": f"{codec_server.url}{PREFIX}",
+            "TEMPORAL_CODEC_AUTH": f"Bearer {await add_key(place.store, 'decode')}",
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(node(), "result.mjs", journey.id),
+            cwd=tmp_path,
+            env=node_environment(**server.environ, **variables),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, _ = await process.communicate()
+    assert (process.returncode, json.loads(out)) == (0, result)
 
 
 @pytest.fixture

@@ -86,6 +86,7 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("TRUSTED_EVENTS", "email.clicked order.delivered", "must be reserved names of events such as sms.replied"),
         ("TRUSTED_EVENTS", "order.delivered", "must be reserved names of events such as sms.replied"),
         ("TRUSTED_EVENTS", "email.clicked,contact.changed", "must be reserved names of events such as sms.replied"),
+        ("PLAIN_ENTRIES", f"no{PASSWORD}", "must be admit or refuse"),
         ("CODEC_ORIGINS", f"https://temporal.example.com/{PASSWORD}", "must be origins such as https://"),
         ("CALLBACK_KEY", PASSWORD, "must be base64 of at least 32 random bytes"),
         ("CALLBACK_KEY", PASSWORD * 4 + "!", "must be base64 of at least 32 random bytes"),

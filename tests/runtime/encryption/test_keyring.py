@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from pydantic import SecretStr
 
 from runtime.encryption import codec, keyring
-from runtime.encryption.codec import EXPIRES, check_keys, recording_keys, rotate
+from runtime.encryption.codec import EXPIRES, check_keys, keyring_of, recording_keys, rotate
 from runtime.encryption.keyring import REMEMBERED, Erased, Keyring, KeyWrapping, UnknownKey
 from runtime.errors import SettingsError, StoreUnavailable
 from runtime.settings import Settings
@@ -32,6 +33,13 @@ OLD, NEW = b"o" * 32, b"n" * 32
 @pytest.fixture
 def keys(store: Store) -> Keyring:
     return Keyring(store, KeyWrapping([OLD]))
+
+
+def test_entries_in_plain_text_are_refused_with_encryption_only(store: Store) -> None:
+    with pytest.raises(SettingsError, match="would refuse every entry without encryption"):
+        keyring_of(Settings(plain_entries="refuse"), store)
+    encrypting = SecretStr(base64.b64encode(OLD).decode())
+    assert keyring_of(Settings(plain_entries="refuse", encryption_keys=encrypting), store).encrypts
 
 
 async def test_a_contact_has_one_key_in_every_process_also_where_both_ask_at_once(store: Store) -> None:
