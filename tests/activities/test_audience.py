@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from temporalio.exceptions import ApplicationError
 
+from activities.audience.channel import ADAPTER
 from activities.audience.formats import Member, identify, read_answer, request_of
 from activities.audience.sync import NO_MEMBER, MembershipBook
-from activities.channel import ChannelActivity, sending_activity
+from activities.channel import ChannelActivity, LocalServers, sending_activity
 from activities.channel_registry import AUDIENCE
 from activities.content import Content
 from activities.failures import FailureKind, failure_of
@@ -24,11 +26,13 @@ from activities.interface import Delivery, Sent
 from activities.outcome import Outcome
 from activities.webhook.destinations.form import AudiencesForm, ConsentForm
 from activities.webhook.destinations.reading import DestinationsFile
-from activities.webhook.route import Direct
+from activities.webhook.route import Direct, Routes
+from runtime.local.receiver import Inbox, Receiver
 from runtime.store import Store
 from scenario.errors import Aborted, NotConfigured
 from scenario.model.batch import ItemResults
 from scenario.policies.policies import Policies
+from scenario.steps.audience import Audience
 from tests.factories import publish
 from tests.fakes import Marks, Rows, worker_context
 
@@ -268,4 +272,28 @@ async def test_a_destination_without_audiences_holds_the_step(change: Change) ->
     assert (failure.kind, failure.reason) == (
         FailureKind.UNCONFIGURED,
         "Destination 'wax' has no audiences: add 'audiences' to it in destinations.yaml",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "arrived"),
+    [
+        ("/list", {"op": "add", "members": [{"id": "8"}, {"id": "7"}]}, True),
+        ("/list", {"op": "add", "members": [{"id": "8"}]}, False),
+        ("/list", {"op": "remove", "members": [{"id": "7"}]}, False),
+        ("/other", {"op": "add", "members": [{"id": "7"}]}, False),
+    ],
+)
+async def test_a_case_expects_the_member_at_the_local_receiver(path: str, body: dict[str, Any], arrived: bool) -> None:
+    request = SimpleNamespace(path=path, body=json.dumps(body).encode())
+    wax = SimpleNamespace(url="http://127.0.0.1:1/list")
+    routes = SimpleNamespace(named={"wax": wax}.__getitem__)
+    receiver = SimpleNamespace(requests=lambda: [request])
+    servers = LocalServers(cast("Inbox", None), cast("Receiver", receiver), cast("Routes", routes))
+    step = Audience.model_validate({"audience": "vip-buyers", "to": "wax"})
+    found = await ADAPTER.verify(servers, "join", step, {"contact": {"id": 7}}, "msg_1")
+    assert (found.to, found.what, found.problem) == (
+        "wax",
+        '{"id": "7"}',
+        "" if arrived else "the receiver did not get the member",
     )

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from runtime.store import Store
 from scenario.words import EVENT_TYPES, OutgoingOperation
 from service.caller import TERMINAL
 from service.outgoing import OperatorRecord, OutgoingService
-from tests.activities.webhook.faults import Receiver, answer, receiver, silence
+from tests.activities.webhook.faults import Behaviour, Receiver, answer, receiver, silence
 from tests.factories import NOW, admission_request
 from tests.fakes import Clock
 
@@ -67,6 +67,10 @@ class Crm:
     async def leave(self, *contacts: str) -> None:
         for contact in contacts:
             await self.store.depart(f"welcome/{contact}", "run-1", "finished", None, LATER)
+
+    async def hold(self, contact: str) -> None:
+        about: dict[str, Any] = {"scenario": "welcome", "contact_id": contact, "data": {"version": 1}}
+        await self.store.report_event("journey.held", f"held-{contact}", NOW, subject=f"welcome/{contact}", **about)
 
     async def turn(self) -> bool:
         return await self.sender.send_some(self.name, self.file.content.subscriptions[self.name])
@@ -141,6 +145,7 @@ async def test_events_arrive_once_in_order_as_signed_cloud_events(crm: Crm) -> N
 
 async def test_what_failed_is_sent_again_with_the_same_bytes_before_later_events_of_its_journey(crm: Crm) -> None:
     await crm.enter("7", "8")
+    await crm.hold("7")
     await crm.leave("7")
     crm.receiver.behaviour = answer(503)
     await crm.turn()
@@ -151,10 +156,39 @@ async def test_what_failed_is_sent_again_with_the_same_bytes_before_later_events
     await crm.leave("8")
     await crm.drain()
     again = {call.header("webhook-id"): call.body for call in crm.receiver.calls}
-    assert len(again) == len(crm.receiver.calls) == 4
+    assert len(again) == len(crm.receiver.calls) == 5
     assert failed.items() <= again.items()
     sent = crm.sent()
-    assert all(sent.index(f"entered {one}") < sent.index(f"ended {one}") for one in "78")
+    assert [one for one in sent if one.endswith("7")] == ["entered 7", "held 7", "ended 7"]
+    assert [one for one in sent if one.endswith("8")] == ["entered 8", "ended 8"]
+
+
+@pytest.mark.parametrize(
+    ("failures", "response", "seconds"),
+    [
+        (0, answer(404), 5),
+        (2, answer(404), 20),
+        (11, answer(404), 600),
+        (0, answer(429, b"", "retry-after: 120"), 120),
+        (0, answer(429, b"", "retry-after: 9000"), 3600),
+    ],
+)
+async def test_an_event_is_sent_again_after_a_pause_that_grows_or_that_the_receiver_asks_for(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, failures: int, response: Behaviour, seconds: int
+) -> None:
+    await crm.enter("7")
+    crm.receiver.behaviour = answer(404)  # a breaker would open for 5xx
+    for _ in range(failures):
+        await crm.turn()
+    monkeypatch.setattr(module, "_BACKOFF", timedelta(seconds=5))
+    monkeypatch.setattr(module, "_LONGEST_BACKOFF", timedelta(minutes=10))
+    crm.receiver.behaviour = response
+    before = datetime.now(UTC)
+    await crm.turn()
+    after = datetime.now(UTC)
+    [send] = await crm.store.due_sends("crm", after + timedelta(days=1), 1)
+    assert before <= send.next_try_at - timedelta(seconds=seconds) <= after
+    assert send.attempts == failures + 1
 
 
 async def test_a_rejected_event_is_held_with_those_behind_it_and_stops_no_others(crm: Crm) -> None:
@@ -257,6 +291,7 @@ async def test_a_sender_that_may_not_send_stops_and_sends_later(crm: Crm, monkey
         assert await sent(1) == ["entered 8"]
     finally:
         running.cancel()
+        await asyncio.wait([running])
 
 
 async def test_slack_is_told_of_a_held_journey_with_a_link(crm: Crm) -> None:

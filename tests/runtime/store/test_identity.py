@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 from temporalio.api.common.v1 import Payload, Payloads, WorkflowExecution
 from temporalio.api.workflowservice.v1 import SignalWorkflowExecutionRequest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionDescription, WorkflowExecutionStatus
 
 from runtime import identity as module
 from runtime.identity import StoreIdentity, mismatch, read_record, read_run, write_record
@@ -230,6 +230,25 @@ async def test_a_token_is_rotated_when_it_is_due_and_by_one_worker(client: Clien
         await asyncio.gather(*(worker.tend() for worker in workers))
         assert (await row(store)).rotation == rotation
         await StoreIdentity(client, store).verify()
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+async def test_a_worker_that_another_one_overtakes_rotates_nothing(
+    client: Client, store: Store, monkeypatch: pytest.MonkeyPatch, emptied: bool
+) -> None:
+    worker, other = eager(client, store), eager(client, store)
+    await worker.ensure()
+
+    async def overtaken(client: Client) -> WorkflowExecutionDescription | None:
+        monkeypatch.undo()
+        run = await read_run(client)
+        await (free(client) if emptied else other.tend())
+        return run
+
+    monkeypatch.setattr(module, "read_run", overtaken)
+    await worker.tend()
+    assert (await row(store)).rotation == (1 if emptied else 2)
+    assert (await read_record(client) is None) == emptied
 
 
 async def test_what_a_worker_adds_that_was_paused_for_long_counts_no_more(client: Client, store: Store) -> None:
