@@ -71,7 +71,7 @@ def _ignore_quiet_hours() -> AbstractContextManager[Any]:
 
 
 def _repeat_unknown() -> AbstractContextManager[Any]:
-    async def refuse_nothing(_: Any) -> None:
+    async def refuse_nothing(*_: Any) -> None:
         pass
 
     return patch.object(attempt, "_refuse", refuse_nothing)
