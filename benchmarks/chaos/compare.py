@@ -114,6 +114,7 @@ def _judge_messages(run: ChaosRun, journeys: list[EndedJourney], arrivals: Arriv
     steps = {
         delivery_id(one.workflow_id, one.run_id, step["id"], 0): step["outcome"]
         for one in journeys
+        if one.contact not in run.left  # whose journey may end while a message is on its way
         for step in one.result["steps"]
     }
     exits = {contact: at for contact, at in run.exits.items() if contact in results}
