@@ -134,7 +134,7 @@ async def workers(
     A channel never shares the workflows' queue: eager dispatch there would bypass the server's rate limits.
     """
     plain, holdout = given.refuses_plain, lambda: given.policies.content.holdout
-    admissions = AdmissionActivities(given.content, given.store, given.zone, holdout, refuses_plain=plain)
+    admissions = AdmissionActivities(given.content, given.store, given.platform, holdout, refuses_plain=plain)
     goals = GoalActivities(given.content, given.store)
     renewals, retunings = Renewals(given.content, given.store), Retunings(client)
     erasures = ErasureActivities(client, given.store, keyring_in(given.store))

@@ -34,6 +34,7 @@ from scenario.entry.admission import (
     withheld,
 )
 from scenario.entry.entry import LARGEST, Entry, is_too_large, parse_entry
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError, ScenarioError
 from scenario.plan.plan import LARGEST_PLAN, load_plan, shorten
 from scenario.policies.draw import Holdout, Lot
@@ -51,7 +52,7 @@ class AdmissionActivities:
     """Admits contacts to scenarios, and records their departure.
 
     Args:
-        zone: The platform's, for dates without an offset.
+        platform: How the platform writes dates; kept by the journeys that are admitted.
         refuses_plain: True if entries that reached Temporal in plain text are refused.
     """
 
@@ -59,12 +60,12 @@ class AdmissionActivities:
         self,
         content: Content,
         store: stored.Store,
-        zone: str,
+        platform: PlatformDates,
         holdout: Callable[[], Holdout | None] = lambda: None,
         *,
         refuses_plain: bool = False,
     ) -> None:
-        self._content, self._store, self._zone, self._holdout = content, store, zone, holdout
+        self._content, self._store, self._platform, self._holdout = content, store, platform, holdout
         self._refuses_plain = refuses_plain
         self._lots: dict[tuple[str, int], Mapping[str, Lot]] = {}
         self._names: set[str] = set()  # of scenarios that there are: an entry may name any
@@ -120,7 +121,7 @@ class AdmissionActivities:
             await self._check_argument()
             opened = await open_for(entry, self._content, self._store)
             now = datetime.fromisoformat(request.now)
-            identifier, summary = identity(entry, opened.scenario, opened.version, self._zone, now)
+            identifier, summary = identity(entry, opened.scenario, opened.version, self._platform, now)
         except (EntryRefused, EntryError) as error:
             return EntryIdentity(refused=str(error))
         return EntryIdentity(
@@ -203,7 +204,12 @@ class AdmissionActivities:
         if answer.version != opened.version:  # an earlier request of this journey was admitted by that version
             opened = await self._content.open(opened.name, answer.version)
             self._lots_of(opened)
-        return AdmissionResult(version=opened.version, plan=shorten(opened.plan), zone=self._zone)
+        return AdmissionResult(
+            version=opened.version,
+            plan=shorten(opened.plan),
+            zone=self._platform.zone,
+            dates=self._platform.order,
+        )
 
     def request(
         self,
@@ -224,7 +230,7 @@ class AdmissionActivities:
         """
         lots = self._lots_of(opened)
         check_trigger(entry, opened.scenario)
-        data = entry_data(entry, opened.scenario, opened.version, self._zone, now, values)
+        data = entry_data(entry, opened.scenario, opened.version, self._platform, now, values)
         check_rules(opened.scenario, data)
         key = key_of(entry, opened.scenario, data)
         check_identity(workflow_id, entry, key)

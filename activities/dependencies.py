@@ -47,6 +47,7 @@ from runtime.secrets import Secrets
 from runtime.settings import Settings
 from runtime.store import AttemptWriter, Store
 from runtime.watched_file import PoliciesFile
+from scenario.entry.values import PlatformDates
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +140,7 @@ class WorkerServices:
     transport: Transport
     channels: Channels  # connections of other channels, and makers of links
     secrets: Secrets
-    zone: str
+    platform: PlatformDates
     refuses_plain: bool  # True if entries in plain text are refused
     routes: Routes
     destinations: DestinationsFile
@@ -214,7 +215,7 @@ async def services(
             transport=transport,
             channels=channels,
             secrets=secrets,
-            zone=settings.platform_timezone,
+            platform=settings.platform,
             refuses_plain=settings.plain_entries == "refuse",
             routes=routes or Direct(destinations),
             destinations=destinations,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar
 from pydantic import TypeAdapter
 from pydantic_core import from_json
 
+from scenario.dates import DateOrder
 from scenario.plan.migration import Place
 from scenario.steps.host import EvaluationRequest, EvaluationResult, Event
 from scenario.time import read_zone
@@ -151,6 +152,7 @@ class AdmissionResult:
     version: int = 0
     plan: dict[str, Any] = field(default_factory=dict[str, Any])  # from `scenario.plan.plan.shorten`
     zone: str = "UTC"  # IANA zone of the platform's dates without an offset
+    dates: DateOrder | None = None  # order of the platform's dates with slashes, if it is set
     outcome: str = ""  # ``control`` or ``holdout`` if the contact gets nothing: the journey ends, and `plan` is empty
     reason: str = ""
 

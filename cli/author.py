@@ -266,7 +266,7 @@ def cases(
     from runtime.settings import Settings
 
     settings = Settings()
-    around = Circumstances(platform_zone=settings.platform_timezone, renderer=renderer(settings))
+    around = Circumstances(platform=settings.platform, renderer=renderer(settings))
     paths = list(dict.fromkeys(found for file in files for found in case_files(file)))
     results: list[Result] = []
     broken: list[Result] = []

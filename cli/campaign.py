@@ -360,7 +360,7 @@ def check(
     draft = draft_of(file, None, form)
     gear = gear_of(compile_plan(draft.scenario))
     campaign = name or draft.scenario.scenario
-    surveyor = Surveyor(draft.scenario, None, campaign, Settings().platform_timezone)
+    surveyor = Surveyor(draft.scenario, None, campaign, Settings().platform)
     with ExitStack() as stack:
         people = stack.enter_context(open_audience(audience, encoding))
         written = stack.enter_context(writing(write)) if write else None

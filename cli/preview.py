@@ -131,7 +131,7 @@ def given_by(
         at=_moment(at),
         events=[_event(item) for item in events],
         responses=dict(_response(item) for item in responses),
-        platform_zone=settings.platform_timezone,
+        platform=settings.platform,
         renderer=renderer(settings, book),
     )
 

@@ -236,7 +236,7 @@ async def _serve_store(
     stack: AsyncExitStack,
 ) -> None:
     client = ScenarioClient(
-        *(temporal, store, settings.platform_timezone, settings.destinations, settings.policies),
+        *(temporal, store, settings.platform, settings.destinations, settings.policies),
         parse_list(settings.trusted_events),
     )
     book, authors = DestinationsFile(settings.destinations), Authoring(Setup.of(settings))

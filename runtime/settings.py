@@ -24,6 +24,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from runtime.errors import SettingsError
 from runtime.retention import RetentionError, parse_ages
+from scenario.dates import DateOrder
+from scenario.entry.values import PlatformDates
 from scenario.words import is_reserved_event
 
 logger = logging.getLogger(__name__)
@@ -139,6 +141,16 @@ def _checked(wanted: str, is_good: Callable[[str], bool]) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _one_of(*words: str) -> BeforeValidator:
+
+    def check(value: object) -> object:
+        if value not in (*words, None):
+            raise ValueError(f"must be {' or '.join(words)}")
+        return value
+
+    return BeforeValidator(check)
 
 
 _KEY: Final = "must be base64 of at least 32 random bytes, as `openssl rand -base64 32` writes it"
@@ -324,6 +336,10 @@ class Settings(BaseSettings):
     sftp_host_keys: str | None = None
     """Public keys, as `ssh-keyscan` prints them, of the SFTP servers of [files of
     contacts](../run/campaigns.md#files). They may be private. Without it, no SFTP server is called."""
+    platform_dates: Annotated[DateOrder | None, _one_of("dmy", "mdy")] = None
+    """The order of dates with slashes or hyphens in the platform's objects and custom fields, `dmy` or `mdy`, see
+    [Forms of dates](../write/templates.md#forms-of-dates). The same for all processes. Without it, an ambiguous date is
+    an error."""
     platform_timezone: _Zone = "Europe/Paris"
     """IANA zone of dates without an offset."""
 
@@ -336,6 +352,10 @@ class Settings(BaseSettings):
         for sentence in unknown_names(set(os.environ) - _told):
             logger.warning("%s", sentence)
         _told.update(os.environ)
+
+    @property
+    def platform(self) -> PlatformDates:
+        return PlatformDates(self.platform_timezone, self.platform_dates)
 
     @property
     def has_default_store(self) -> bool:

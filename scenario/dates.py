@@ -20,6 +20,7 @@ _LONGEST: Final = 64
 _LAST_SECOND: Final = 10**11
 _LAST_MILLISECOND: Final = 10**13
 _NUMBERS: Final = re.compile(r"(?<!\d)(?<!\d[./-])(\d{1,4})([./-])(\d{1,2})\2(\d{1,4})(?!\d|[./-]\d)", re.ASCII)
+_WRITTEN_OUT: Final = re.compile(r"\s*\d{1,2}([/-])\d{1,2}\1\d{4}(?![\d/-])", re.ASCII)
 _MONTH: Final = re.compile(r"(?<![a-z])(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)", re.IGNORECASE)
 _CLOCK: Final = re.compile(r"(?<![-+\d:])\d{1,2}:\d\d|(?<=T)\d\d:\d\d", re.ASCII)
 
@@ -39,6 +40,16 @@ def parse_date(text: str, order: DateOrder | None = None) -> dt.datetime | None:
     """
     text = text.strip()
     return _parse(text, order) if len(text) <= _LONGEST else None
+
+
+def needs_order(text: str) -> bool:
+    """Return True if a text begins with a date with slashes or hyphens that ends with its year."""
+    return len(text) <= _LONGEST and _WRITTEN_OUT.match(text) is not None
+
+
+def is_day(text: str, at: dt.datetime) -> bool:
+    """Return True if a text has a date without a time of day, given what `parse_date` returned for it."""
+    return at.tzinfo is None and at.time() == dt.time() and ":" not in text
 
 
 def from_timestamp(number: int) -> dt.datetime | None:

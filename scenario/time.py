@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from scenario.dates import parse_date
+from scenario.dates import DateOrder, parse_date
 from scenario.errors import DurationError, EntryError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -151,13 +151,14 @@ def next_local(now: datetime, clock: str, days: Sequence[str], zone: tzinfo) -> 
     raise AssertionError("unreachable: every weekday comes within a week")
 
 
-def parse_moment(text: str, zone: tzinfo) -> datetime | None:
+def parse_moment(text: str, zone: tzinfo, order: DateOrder | None = None) -> datetime | None:
     """Read a date, or a date and time, as platforms write them.
 
     Args:
         text: A text that `parse_date` reads; a day is its midnight. ``""``, ``0``, ``0000-00-00 …`` and
             ``0001-01-01`` are no date.
         zone: The zone of a text without an offset.
+        order: See `parse_date`.
 
     Returns:
         A time in `zone` or with the text's own offset, or None for no date.
@@ -168,7 +169,7 @@ def parse_moment(text: str, zone: tzinfo) -> datetime | None:
     text = text.strip()
     if _NO_DATE.fullmatch(text):
         return None
-    moment = parse_date(text)
+    moment = parse_date(text, order)
     if moment is None:
         raise EntryError("a date cannot be read: write it as 2026-03-29 or 2026-03-29T10:00:00+02:00")
     if moment.tzinfo is not None:

@@ -33,6 +33,8 @@ from authoring.publishing import ScenarioFile, check_file
 from runtime.errors import SetupError
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded, answer_requests
 from runtime.watched_file import read_policies
+from scenario.dates import DateOrder
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.scenario import document
 from scenario.policies.policies import Policies
@@ -65,6 +67,7 @@ class Setup:
     destinations: str | None = None  # path of `destinations.yaml`, or None
     policies: str | None = None  # path of `policies.yaml`, or None
     zone: str = "UTC"  # IANA zone of the platform's dates without an offset
+    dates: DateOrder | None = None  # order of the platform's dates with slashes
     mail_from: str | None = None  # sender of e-mails
     mail_from_allowed: str | None = None  # other allowed senders
     base: str | None = None  # base of callback URLs
@@ -76,6 +79,7 @@ class Setup:
             destinations=destinations or None,
             policies=None if policies in (None, ".") else policies,  # a variable that is empty counts as not set
             zone=settings.platform_timezone,
+            dates=settings.platform_dates,
             mail_from=settings.mail_from,
             mail_from_allowed=settings.mail_from_allowed,
             base=settings.callback_url,
@@ -325,7 +329,7 @@ def given_in(request: Mapping[str, Any], setup: Setup, book: Destinations | None
         at=datetime.fromisoformat(at) if at else None,
         events=[GivenEvent(event["name"], event["properties"]) for event in request.get("events") or ()],
         responses=request.get("responses") or {},
-        platform_zone=setup.zone,
+        platform=PlatformDates(setup.zone, setup.dates),
         renderer=_renderer(setup, book),
         policies=policies,
     )

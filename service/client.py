@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from temporalio.client import Client
 
@@ -24,6 +23,7 @@ from runtime.identity import StoreIdentity
 from runtime.settings import Settings
 from runtime.store import Store, StoreError
 from runtime.temporal_faults import bound_calls
+from scenario.entry.values import DEFAULT_PLATFORM, PlatformDates
 from scenario.words import JourneyState, Operation
 from service.batches import BatchService, MembershipService
 from service.caller import TERMINAL
@@ -56,7 +56,7 @@ class Services:
         self,
         temporal: Client,
         store: Store,
-        zone: str = "UTC",
+        platform: PlatformDates = DEFAULT_PLATFORM,
         policies: Path | None = None,
         destinations: Path | None = None,
         trusted_events: Collection[str] = (),
@@ -65,14 +65,16 @@ class Services:
         content = self.scenarios.content
         self.held = HeldService(JourneyIndex(temporal))
         self.destinations = DestinationService(temporal, store, self.held, policies)
-        self.entries = EntryService(temporal, store, content, zone)
+        self.entries = EntryService(temporal, store, content, platform)
         self.memberships = MembershipService(store)
         self.operations = OperationService(temporal, store)
         self.outgoing = OutgoingService(store)
         self.batches = BatchService(store)
-        self.campaigns = CampaignService(temporal, store, content, self.entries, self.operations, zone, destinations)
+        self.campaigns = CampaignService(
+            temporal, store, content, self.entries, self.operations, platform, destinations
+        )
         self.erasures = ErasureService(temporal, store)
-        self.events = EventService(temporal, store, content, ZoneInfo(zone), trusted_events)
+        self.events = EventService(temporal, store, content, platform, trusted_events)
         self.overview = OverviewService(temporal, store, self.held, self.destinations, self.campaigns, self.outgoing)
         self.journeys = JourneyService(temporal, store, content, policies)
 
@@ -108,7 +110,7 @@ class ScenarioClient:
 
     Args:
         temporal: A client of the Temporal namespace that the workers poll.
-        zone: IANA zone of the platform's zone-less dates.
+        platform: How the platform writes dates: the zone of those without an offset, and their order.
         destinations: The workers' `destinations.yaml`, to check scenarios against before they are published, or None.
         policies: The workers' `policies.yaml`, to report places under caps, or None.
         trusted_events: Reserved names of events that API keys with the scope `providers` may report.
@@ -127,13 +129,13 @@ class ScenarioClient:
         self,
         temporal: Client,
         store: Store,
-        zone: str = "UTC",
+        platform: PlatformDates = DEFAULT_PLATFORM,
         destinations: Path | None = None,
         policies: Path | None = None,
         trusted_events: Collection[str] = (),
     ) -> None:
-        self.temporal, self.store, self.zone, self._destinations = temporal, store, zone, destinations
-        services = self.services = Services(temporal, store, zone, policies, destinations, trusted_events)
+        self.temporal, self.store, self.platform, self._destinations = temporal, store, platform, destinations
+        services = self.services = Services(temporal, store, platform, policies, destinations, trusted_events)
         self.enter = partial(services.entries.enter, TERMINAL)
         self.watch_admissions = services.entries.watch_admissions
         self.event = partial(services.events.report, TERMINAL)
@@ -180,7 +182,7 @@ class ScenarioClient:
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
             temporal = bound_calls(encrypt_client(temporal, keys))
-            client = cls(temporal, store, settings.platform_timezone, settings.destinations, settings.policies)
+            client = cls(temporal, store, settings.platform, settings.destinations, settings.policies)
             try:
                 yield client
             finally:

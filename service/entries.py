@@ -25,6 +25,7 @@ from runtime.store import AcceptedEntry, Store, StoreError
 from runtime.store.erasures import ERASED
 from scenario.entry.admission import EntryMistaken, EntryRefused, identity
 from scenario.entry.entry import parse_entry, plain_entry
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 from scenario.time import unplaced
@@ -192,10 +193,10 @@ class AdmissionWatch:
 
 
 class EntryService:
-    """Use cases about entries. The zone is that of the platform's zone-less dates."""
+    """Use cases about entries."""
 
-    def __init__(self, temporal: Client, store: Store, content: Content, zone: str) -> None:
-        self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
+    def __init__(self, temporal: Client, store: Store, content: Content, platform: PlatformDates) -> None:
+        self._temporal, self._store, self._content, self._platform = temporal, store, content, platform
         self._pruned = -_PRUNING
 
     async def enter(
@@ -237,7 +238,7 @@ class EntryService:
             argument = plain_entry(entry) if root is None else dict(entry)  # a line was checked with its file
             parsed = parse_entry(argument)
             opened = await open_for(parsed, self._content, self._store)
-            at = (opened.version, self._zone, datetime.now(UTC))
+            at = (opened.version, self._platform, datetime.now(UTC))
             identifier, summary = identity(parsed, opened.scenario, *at, is_checked=root is not None)
         except (EntryError, EntryMistaken) as error:
             raise MistakenEntry(str(error), at=error.at, meant=error.meant) from None

@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from time import monotonic
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from temporalio.client import Client
@@ -32,6 +31,7 @@ from runtime.store import AcceptedEntry, Store, StoredEntry
 from runtime.store.erasures import ERASED
 from runtime.temporal_faults import unless_gone
 from scenario.entry.entry import LARGEST, LARGEST_EVENT, is_too_deep, is_too_large, patch_contact, unsent
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError
 from scenario.model.parts import EventName
 from scenario.steps.host import Event
@@ -164,9 +164,9 @@ class EventService:
     """
 
     def __init__(
-        self, temporal: Client, store: Store, content: Content, zone: ZoneInfo, trusted: Collection[str] = ()
+        self, temporal: Client, store: Store, content: Content, platform: PlatformDates, trusted: Collection[str] = ()
     ) -> None:
-        self._temporal, self._store, self._content, self._zone = temporal, store, content, zone
+        self._temporal, self._store, self._content, self._platform = temporal, store, content, platform
         self._trusted = frozenset(trusted)
         self.unadmitted = UnadmittedSearch(temporal)
 
@@ -252,7 +252,7 @@ class EventService:
 
     async def change(self, caller: Caller, contact: str, patch: Mapping[str, Any]) -> EventView:
         """Report changed fields of a contact to all its journeys, which ignore them if it would exceed 1 MB."""
-        return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._zone))
+        return await self._signal_all(caller, contact, "contact_changed", change_message(patch, self._platform))
 
     def _check_sender(self, caller: Caller, name: str) -> None:
         """Refuse a reserved name from a key that nothing entitles to it: a provider's event needs its proof."""
@@ -370,8 +370,8 @@ def check_event(name: str, properties: Mapping[Any, Any]) -> None:
         raise BadInput(f"the event is larger than {LARGEST_EVENT // 1024} KB: leave out what no condition names")
 
 
-def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
-    """Return the argument of the signal `contact_changed`, for a platform whose zone-less dates are in a zone.
+def change_message(patch: Mapping[str, Any], platform: PlatformDates) -> dict[str, Any]:
+    """Return the argument of the signal `contact_changed`, for a platform that writes dates in this way.
 
     Raise BadInput, which quotes nothing of it, if journeys would ignore the change.
     """
@@ -388,7 +388,7 @@ def change_message(patch: Mapping[str, Any], zone: ZoneInfo) -> dict[str, Any]:
     if has_too_many_parts(changes):
         raise BadInput(f"the change of the contact is made of more than {MOST_PARTS:,} objects and lists", at=())
     try:
-        patch_contact({}, changes, zone)
+        patch_contact({}, changes, platform)
     except EntryError as error:
         raise BadInput(f"the change of the contact is malformed: {error}", at=error.at[1:]) from None
     return changes

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta, tzinfo
 import pytest
 from temporalio.client import Client
 
+from scenario.entry.values import PlatformDates
 from service.client import ScenarioClient
 from tests.stage import Stage, stop_server
 
@@ -33,4 +34,4 @@ async def client(deserted: Stage, monkeypatch: pytest.MonkeyPatch) -> ScenarioCl
     temporal = await Client.connect(
         stages.service_client.config.target_host, namespace=stages.namespace, data_converter=stages.data_converter
     )
-    return ScenarioClient(temporal, deserted.store, "Europe/Paris")
+    return ScenarioClient(temporal, deserted.store, PlatformDates("Europe/Paris"))

@@ -60,6 +60,7 @@ from runtime.data_converter import CONVERTER
 from runtime.search_attributes import ALL
 from runtime.store import Store, StoredEntry
 from scenario.entry.entry import parse_entry
+from scenario.entry.values import PlatformDates
 from scenario.model.scenario import digest, document
 from scenario.plan.compile import compile_plan
 from scenario.plan.plan import dump_plan
@@ -259,7 +260,10 @@ class Stage:
     def journeys(self, *instead: Callable[..., Any], **options: Any) -> Worker:
         """Return a worker of journeys, some of whose local activities are other ones."""
         store, desk, content = self.store, self.desk, Content(self.store)
-        admissions, renewals = AdmissionActivities(content, store, "Europe/Paris"), Renewals(content, store)
+        admissions, renewals = (
+            AdmissionActivities(content, store, PlatformDates("Europe/Paris")),
+            Renewals(content, store),
+        )
         records = DeliveryRecords(store)
         usual = [
             *(admissions.admit, admissions.identify, admissions.depart, admissions.count, decide, desk.clear),

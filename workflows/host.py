@@ -80,7 +80,7 @@ class JourneyHost(Host):
         state.reset = state.reset or info.original_execution_run_id != info.run_id
         self.entry = parse_entry(data)
         self.plan = load_plan(state.plan)
-        self._data = clean(self.entry, zone_of(state.zone))
+        self._data = clean(self.entry, state.platform)
         self._name_version()
         patch, state.patch = state.patch, {}
         self.patch_contact(patch, is_carried=True)
@@ -111,11 +111,11 @@ class JourneyHost(Host):
             is_carried: True for all changes of the run before, which has checked their size.
         """
         if patch:
-            zone = zone_of(self.state.zone)
+            platform = self.state.platform
             try:
                 # Kept normalised: raw patches of the same field may have different shapes and could not be merged.
-                merged = patch_contact(self.state.patch, patch, zone)
-                contact = patch_contact(self._data["contact"], patch, zone)
+                merged = patch_contact(self.state.patch, patch, platform)
+                contact = patch_contact(self._data["contact"], patch, platform)
             except EntryError as error:
                 self.ignore_input("contact_changed", str(error))
                 return False

@@ -125,6 +125,7 @@ class JourneyRunner:
             return _ended(admitted.outcome, admitted.reason, f"{parse_entry(data).name}@{admitted.version}")
         plan = restore(admitted.plan)
         state = State(version=admitted.version, plan=plan, zone=admitted.zone, entered_at=started, root=root)
+        state.dates = admitted.dates
         state.campaign_root = admission.root
         state.at = load_plan(plan).start
         state = state.continue_from(begun) if begun else state

@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import Any, Final, Literal
 
 from activities.interface import CompletedStep, HeldJourney
+from scenario.dates import DateOrder
 from scenario.entry.entry import read_form, reader_of
+from scenario.entry.values import PlatformDates
 from scenario.plan.plan import load_plan
 from scenario.steps.host import Event, Memory, StepRecord
 from scenario.steps.registry import read_row
@@ -114,6 +116,7 @@ class State:
     zone: str  # IANA zone of the platform's dates without a zone
     entered_at: str  # ISO 8601 in UTC
     root: str  # run id of the journey's first execution, from which delivery ids are made
+    dates: DateOrder | None = None  # order of the platform's dates with slashes, if it was set at the admission
     campaign_root: str = ""  # replaces it for delivery ids, if a campaign started the journey
     at: str | None = None  # the current step; None at the end
     since: str | None = None  # when that step began, ISO 8601 in UTC; None before
@@ -146,6 +149,10 @@ class State:
     send_now: bool = False  # True if an operator wants the delivery sent regardless of hours and caps
     goal_events: list[Event] = field(default_factory=list[Event])  # those that are not evaluated yet
     goal_reached_at: str | None = None  # ISO 8601 in UTC
+
+    @property
+    def platform(self) -> PlatformDates:
+        return PlatformDates(self.zone, self.dates)
 
     def continue_from(self, data: dict[str, Any]) -> State:
         """Return this state at the place to which a campaign came without a workflow, or unchanged if it is unreadable.

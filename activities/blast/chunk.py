@@ -151,7 +151,7 @@ class _Chunk:
         self._new: set[int] = set()  # lines that this chunk has admitted, and no earlier one
         self._withdrawn: set[int] = set()  # those of them that were put back
         self._trouble: Exception | None = None
-        self._platform = zone_of(self._services.zone)
+        self._platform = self._services.platform
         steps = [row for row in opened.table.steps.values() if isinstance(row, Send)]
         self._once = any(row.on_unknown != "retry" for row in steps)
         self._course = Course(
@@ -349,7 +349,7 @@ class _Chunk:
         if line.ended is not None:
             outcome, reason = line.outcome()
             return LineEnd(number, outcome, reason and reason[:_LONGEST], self._departure(line, *line.ended))
-        _, summary = identity(one.entry, self._opened.scenario, self._opened.version, self._services.zone, line.entered)
+        _, summary = identity(one.entry, self._opened.scenario, self._opened.version, self._platform, line.entered)
         try:
             is_journey = await hand_over(
                 self._blast.temporal,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, Tag, create_model, model_validator
 
+from scenario.dates import DateOrder
 from scenario.model.json_schema import DIALECT, tidied
 from scenario.model.parts import Duration, EventName, Model, StepId, optional, written_as
 from scenario.sms_parts import Alphabet
@@ -224,6 +225,7 @@ class CaseInputs(Model):
 
     entry: Entry | None = optional("Entry, or the path of its JSON file, relative to the case file.")
     at: Moment | None = optional("Time of entry, in the contact's zone unless it has one.")
+    dates: DateOrder | None = optional("Order of the platform's dates with slashes; else SCENARIO_PLATFORM_DATES.")
     answers: dict[str, list[ScriptedAnswer]] = Field(
         default_factory=dict, description="Answers of receivers by step id, attempt by attempt."
     )

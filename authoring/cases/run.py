@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from http import HTTPStatus
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from activities.channel import AttemptReply
 from activities.channel_registry import CHANNELS
@@ -25,6 +24,7 @@ from authoring.virtual.host import Clock, PlaceClaim, Record, Workspace
 from authoring.virtual.journey import OperationRefused, VirtualJourney, deliver
 from scenario.entry.admission import EntryRefused, check_rules, check_trigger, entry_data, key_of, withheld
 from scenario.entry.entry import journey_id, parse_entry
+from scenario.entry.values import DEFAULT_PLATFORM, PlatformDates
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.batch import BatchCall, value_at_path
 from scenario.policies.suppression import Suppression
@@ -45,7 +45,7 @@ _ASKED: Final = "as the case says"
 class Circumstances:
     """The circumstances of all cases."""
 
-    platform_zone: str = "UTC"  # IANA zone of the platform's dates without an offset
+    platform: PlatformDates = DEFAULT_PLATFORM
     renderer: MessageRenderer = field(default_factory=MessageRenderer)
     """Renders messages, without the destinations of the case files."""
     start: datetime | None = None  # time of all entries, or None for the cases' own
@@ -130,11 +130,13 @@ class _CaseRunner:
 
     def course(self) -> CaseRun:
         scenario, plan = self._cases.draft.scenario, self._cases.draft.plan
-        platform = ZoneInfo(self._around.platform_zone)
+        platform = self._around.platform
+        if (order := self._case.dates or self._cases.file.dates) is not None:
+            platform = replace(platform, order=order)
         entry = parse_entry({**self._cases.entries[self._name], "scenario": scenario.scenario})
         zone = zone_of(entry.contact.get("timezone"), plan.zone)
         start = self._around.start or _moment(self._case.at or self._cases.file.at or "", zone)
-        data = entry_data(entry, scenario, VERSION, self._around.platform_zone, start)
+        data = entry_data(entry, scenario, VERSION, platform, start)
         try:
             check_trigger(entry, scenario)
             check_rules(scenario, data)

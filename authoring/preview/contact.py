@@ -57,7 +57,7 @@ def preview(draft: Draft, argument: object, given: PreviewInputs) -> Preview:
     if problem := unplaced(own, draft.plan.zone):
         notes.append(f"contact.timezone is ignored: {problem}")
     start = _start(given.at, zone)
-    data = entry_data(entry, scenario, number, given.platform_zone, start)
+    data = entry_data(entry, scenario, number, given.platform, start)
     refused, key, identifier = _admission(draft, entry, data)
     journey = identifier or f"{entry.name}/{entry.contact_id}"
     data["journey"] = {**data["journey"], "id": journey, "key": key}
@@ -88,7 +88,7 @@ def refusal(draft: Draft, argument: object, given: PreviewInputs) -> str | None:
         return None
     entry = parse_entry(argument)
     start = _start(given.at, zone_of(draft.plan.zone))
-    data = entry_data(entry, draft.scenario, entry.version or VERSION, given.platform_zone, start)
+    data = entry_data(entry, draft.scenario, entry.version or VERSION, given.platform, start)
     return _admission(draft, entry, data)[0]
 
 

@@ -16,6 +16,7 @@ from authoring.preview.responses import keep
 from authoring.virtual.host import Clock, VirtualHost, Workspace
 from scenario import liquid
 from scenario.entry.objects import event_root
+from scenario.entry.values import DEFAULT_PLATFORM, PlatformDates
 from scenario.plan import plan
 from scenario.policies.order import Defer, Hold, Skip
 from scenario.policies.policies import Policies
@@ -48,7 +49,7 @@ class PreviewInputs:
     at: datetime | None = None  # time of the entry, without a zone in the contact's; None: now
     events: Sequence[GivenEvent] = ()
     responses: Mapping[str, Any] = field(default_factory=dict[str, Any])  # responses of webhooks with `save:`, by name
-    platform_zone: str = "UTC"  # IANA zone of the platform's dates without an offset
+    platform: PlatformDates = DEFAULT_PLATFORM
     renderer: MessageRenderer = field(default_factory=MessageRenderer)
     policies: Policies = field(default_factory=Policies)
 

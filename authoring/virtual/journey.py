@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from activities.channel import AttemptReply, adapter
 from activities.outcome import DeliveryEnd, end_after
 from authoring.virtual.host import Clock, VirtualHost
 from scenario.entry.entry import patch_contact
+from scenario.entry.values import PlatformDates
 from scenario.plan.plan import Plan
 from scenario.plan.retry import LAST, lengthen
 from scenario.policies.order import Defer, Hold, Ruling, Skip
@@ -56,7 +57,7 @@ class AttemptsMade(NamedTuple):
 class VirtualJourney(VirtualHost):
     """A journey of one contact in virtual time, which behaves as `workflows.journey` does.
 
-    `data` is as in `VirtualHost`, with the id in `journey`; `zone` that of the platform's dates without a zone; `root`
+    `data` is as in `VirtualHost`, with the id in `journey`; `platform` how the platform writes dates; `root`
     the run id from which delivery ids are made. `seen` is the value of `now` in the current delivery's templates, or
     None before it is scheduled; `made` its attempts before it was deferred; `ending` how the journey ended.
     """
@@ -66,14 +67,14 @@ class VirtualJourney(VirtualHost):
         clock: Clock,
         plan: Plan,
         data: Mapping[str, Any],
-        zone: tzinfo,
+        platform: PlatformDates,
         deliver: Callable[[VirtualJourney, Send], Awaitable[Delivered | Failed | NotBefore]],
         *,
         root: str,
     ) -> None:
         self.plan, self.root = plan, root
         self.ending: JourneyEnd | None = None
-        self._platform = zone
+        self._platform = platform
         self._leaving: Leave | None = None
         self._skipping: str | None = None
         self._retrying = False

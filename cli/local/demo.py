@@ -195,7 +195,7 @@ def _seen(place: LocalStack, opened: LoadedVersion, step: DeliveryStep, data: di
 
 
 def _data(place: LocalStack, opened: LoadedVersion, entry: dict[str, Any], workflow_id: str) -> dict[str, Any]:
-    data = entry_data(parse_entry(entry), opened.scenario, opened.version, place.services.zone, datetime.now(UTC))
+    data = entry_data(parse_entry(entry), opened.scenario, opened.version, place.services.platform, datetime.now(UTC))
     name, properties = parcel(data.get("order") or {})
     event = event_root(name, None, properties)
     journey = journey_root(workflow_id, opened.name, opened.version, data["journey"]["entered_at"])

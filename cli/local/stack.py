@@ -130,7 +130,7 @@ async def local(
         await stack.enter_async_context(starting_audience_syncs(working, opened_store))
         await stack.enter_async_context(sending_events(opened))
         client = ScenarioClient(
-            *(temporal, opened.store, settings.platform_timezone),
+            *(temporal, opened.store, settings.platform),
             *(settings.destinations if send else None, settings.policies, parse_list(settings.trusted_events)),
         )
         await stack.enter_async_context(running_operations(client.services.operations, client.services.campaigns))

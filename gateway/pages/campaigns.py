@@ -102,7 +102,7 @@ async def _begin(page: Page, form: Form) -> Response:
     local, scenario = "local" in form, form.get("scenario", "")
     at = field(form, "at", datetime.fromisoformat, _NO_TIME)
     if at is not None and at.tzinfo is None and not local:
-        at = at.replace(tzinfo=ZoneInfo(page.client.zone))
+        at = at.replace(tzinfo=ZoneInfo(page.client.platform.zone))
     campaigns = page.use.campaigns
     audience = await campaigns.audiences.add(page.caller, PurePath(file.filename).name, _parts(file))
     request = CampaignRequest(

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo
 
 from scenario import liquid
 from scenario.entry.entry import Entry, clean, journey_id, journey_root
 from scenario.entry.objects import with_trigger
+from scenario.entry.values import PlatformDates
 from scenario.errors import ScenarioError, TemplateError
 from scenario.model.scenario import Scenario
 from scenario.policies.consent import nowhere
@@ -40,15 +40,19 @@ class EntryMistaken(EntryRefused):
 
 
 def entry_data(
-    entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime, values: dict[str, Any] | None = None
+    entry: Entry,
+    scenario: Scenario,
+    version: int,
+    platform: PlatformDates,
+    now: datetime,
+    values: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return the variables of entry rules. Raise EntryError if the contact or the trigger's data is malformed.
 
     Args:
-        zone: That of the platform's dates without an offset.
         values: What `clean` returns for the entry, if it is known.
     """
-    data = clean(entry, ZoneInfo(zone)) if values is None else values
+    data = clean(entry, platform) if values is None else values
     there = zone_of(data["contact"].get("timezone"), scenario.timezone)
     local = now.astimezone(there).isoformat(timespec="seconds")
     root = journey_root(None, scenario.scenario, version, now.isoformat())
@@ -142,7 +146,7 @@ def key_of(entry: Entry, scenario: Scenario, data: dict[str, Any]) -> str | None
 
 
 def identity(
-    entry: Entry, scenario: Scenario, version: int, zone: str, now: datetime, *, is_checked: bool = False
+    entry: Entry, scenario: Scenario, version: int, platform: PlatformDates, now: datetime, *, is_checked: bool = False
 ) -> tuple[str, str]:
     """Return the workflow id of an entry's journey and its summary for Temporal's UI, which has ids only.
 
@@ -151,7 +155,7 @@ def identity(
     """
     check_trigger(entry, scenario)  # the key's template would fail first, and say less
     kind = entry.trigger["type"]
-    key = entry.key if is_checked else key_of(entry, scenario, entry_data(entry, scenario, version, zone, now))
+    key = entry.key if is_checked else key_of(entry, scenario, entry_data(entry, scenario, version, platform, now))
     parts = [f"{scenario.scenario}@{version}", f"contact {entry.contact_id}", f"{kind} {key}" if key else kind]
     return journey_id(entry, key), " · ".join(parts)[:_SUMMARY]
 

@@ -9,14 +9,13 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
-from datetime import tzinfo
 from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from scenario.entry.objects import ALIASES, DATA, TRIGGER, Contact, Shape, event_root, trigger_root
-from scenario.entry.values import ZONE, Id, as_id
+from scenario.entry.values import PLATFORM, Id, PlatformDates, as_id
 from scenario.errors import EntryError, ScenarioError
 from scenario.model.scenario import TRIGGERS
 from scenario.source.decoding import MOST_DIGITS, TOO_LONG, NotJson, TooDeep, read_json
@@ -154,19 +153,22 @@ def journey_id(entry: Entry, key: str | None) -> str:
     return identifier
 
 
-def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
+def clean(entry: Entry, platform: PlatformDates) -> dict[str, Any]:
     """Return the entry's variables for templates: plain JSON values by root name.
 
-    Dates without an offset are in the platform's zone. Raise EntryError, which names the field, if data is malformed.
+    Dates are those of the platform. Raise EntryError, which names the field, if data is malformed.
     """
-    context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", zone)}
+    context: dict[str, Any] = {"contact": _clean(Contact, entry.contact, "contact", platform)}
     kind = entry.trigger["type"]
     if kind in DATA:
         root, shape = DATA[kind]
         given = entry.trigger.get(root, entry.trigger.get(ALIASES.get(kind, root)))
         if not is_mapping(given):
             raise EntryError(f"a trigger '{kind}' needs its data under 'trigger.{root}'", at=["trigger", root])
-        context[root] = _clean(shape, given, f"trigger.{root}", zone)
+        # The order is that of the platform's objects. An event's sender writes its own dates.
+        context[root] = _clean(
+            shape, given, f"trigger.{root}", PlatformDates(platform.zone) if kind == "event" else platform
+        )
         if kind == "event":
             event = context[root]
             context[root] = {**event, **event_root(event["name"], event["time"], event["properties"])}
@@ -176,9 +178,9 @@ def clean(entry: Entry, zone: tzinfo) -> dict[str, Any]:
     return context
 
 
-def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tzinfo) -> dict[str, Any]:
+def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], platform: PlatformDates) -> dict[str, Any]:
     """Return a clean contact with changed fields, custom ones individually. Raise EntryError if they are malformed."""
-    changed = _clean(Contact, patch, "contact", zone)
+    changed = _clean(Contact, patch, "contact", platform)
     given = {("custom" if key == "custom_fields" else key) for key in patch} - {"id"}
     merged = {**contact, **{key: value for key, value in changed.items() if key in given}}
     if "custom" in given:
@@ -186,9 +188,9 @@ def patch_contact(contact: Mapping[str, Any], patch: Mapping[str, Any], zone: tz
     return merged
 
 
-def _clean(shape: type[Shape], data: object, where: str, zone: tzinfo) -> dict[str, Any]:
+def _clean(shape: type[Shape], data: object, where: str, platform: PlatformDates) -> dict[str, Any]:
     try:
-        return shape.model_validate(_sound(data, where), context={ZONE: zone}).model_dump()
+        return shape.model_validate(_sound(data, where), context={PLATFORM: platform}).model_dump()
     except ValidationError as error:
         raise _refusal(where, error, *where.split(".")) from None
 

@@ -1,8 +1,8 @@
 """Value types of the platform's objects, converted to clean JSON values.
 
 A platform sends numbers as text, ids as numbers, booleans as ``"0"`` and ``"1"``, missing dates as ``"0000-00-00"``,
-and dates without an offset. The types below return numbers, text ids, None, and ISO 8601 times with an offset. The zone
-of dates without an offset is in pydantic's validation context, under `ZONE`.
+and dates without an offset. The types below return numbers, text ids, None, and ISO 8601 times with an offset. How the
+platform writes dates is in pydantic's validation context, under `PLATFORM`.
 
 Messages never contain a value, which may be personal data.
 """
@@ -12,19 +12,45 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, tzinfo
+from dataclasses import dataclass
+from datetime import date, datetime, tzinfo
 from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
 
 from pydantic import BeforeValidator, ValidationInfo
 from pydantic.fields import FieldInfo
 
+from scenario.dates import DateOrder, is_day, needs_order, parse_date
 from scenario.errors import EntryError
-from scenario.time import parse_moment
+from scenario.time import parse_moment, zone_of
 from scenario.type_guards import is_mapping, is_sequence
 
-ZONE: Final = "zone"
-"""Key of the platform's `tzinfo` in the validation context."""
+PLATFORM: Final = "platform"
+"""Key of `PlatformDates` in the validation context."""
+
+
+@dataclass(frozen=True)
+class PlatformDates:
+    """How the platform writes dates. A journey keeps what was true at its admission.
+
+    Attributes:
+        zone: IANA zone of dates without an offset.
+        order: The order of dates with slashes or hyphens in the platform's objects. Without it, an ambiguous one is an
+            error.
+    """
+
+    zone: str = "UTC"
+    order: DateOrder | None = None
+
+    @property
+    def tzinfo(self) -> tzinfo:
+        return zone_of(self.zone)
+
+    def read(self, text: str) -> datetime | None:
+        """Return the moment of a date, or None for no date. Raises as `parse_moment` does."""
+        return parse_moment(text, self.tzinfo, self.order)
+
+
+DEFAULT_PLATFORM: Final = PlatformDates()
 
 _INTEGER = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 _DECIMAL = re.compile(r"[-+]?(?:\d{1,18}(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
@@ -107,11 +133,18 @@ def as_moment(value: object, info: ValidationInfo) -> str | None:
         raise ValueError("must be a date")  # noqa: TRY004 pydantic's way
     if isinstance(value, str) and (day := _day(value.strip())) is not None:
         return day
+    platform = _platform(info.context)
     try:
-        moment = parse_moment(str(value), _zone(info.context))
+        moment = platform.read(str(value))
     except EntryError as error:
         raise ValueError(str(error)) from error
-    return None if moment is None else moment.isoformat()
+    return None if moment is None else _written(str(value), moment, platform)
+
+
+def _written(text: str, moment: datetime, platform: PlatformDates) -> str:
+    """Return a date in ISO 8601: a day, which is the same in every zone, or a time with its offset."""
+    at = parse_date(text, platform.order)
+    return at.date().isoformat() if at is not None and is_day(text, at) else moment.isoformat()
 
 
 def _day(text: str) -> str | None:
@@ -126,12 +159,13 @@ def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:
     """Return custom fields by name, from a list of ``{id, name, value, data_type}`` or a mapping.
 
     A field without a name is called ``c<id>``. A value that does not fit its data type is kept, so that a typing
-    mistake keeps no contact out.
+    mistake keeps no contact out. If the platform's order of dates is known, dates in that order become ISO 8601, also
+    in fields without a data type.
     """
     if value is None:
         return {}
     if is_mapping(value):
-        return {str(key): item for key, item in value.items()}
+        return {str(key): _typed(item, "", _platform(info.context)) for key, item in value.items()}
     if not is_sequence(value):
         raise ValueError("custom fields must be a list or a mapping")
     fields: dict[str, Any] = {}
@@ -141,11 +175,11 @@ def as_custom(value: object, info: ValidationInfo) -> dict[str, Any]:
         name = item.get("name") or (f"c{item['id']}" if "id" in item else None)
         if name is None:
             raise ValueError("a custom field needs a 'name'")
-        fields[str(name)] = _typed(item.get("value"), str(item.get("data_type") or ""), _zone(info.context))
+        fields[str(name)] = _typed(item.get("value"), str(item.get("data_type") or ""), _platform(info.context))
     return fields
 
 
-def _typed(value: Any, data_type: str, zone: tzinfo) -> Any:
+def _typed(value: Any, data_type: str, platform: PlatformDates) -> Any:
     try:
         match data_type.lower():
             case "integer" | "int" | "number" | "float" | "decimal" | "double":
@@ -153,20 +187,23 @@ def _typed(value: Any, data_type: str, zone: tzinfo) -> Any:
             case "boolean" | "bool":
                 return as_flag(value)
             case "date" if isinstance(value, str):
-                moment = parse_moment(value, zone)
+                moment = platform.read(value)
                 return None if moment is None else moment.date().isoformat()
             case "datetime" | "timestamp" if isinstance(value, str):
-                moment = parse_moment(value, zone)
+                moment = platform.read(value)
                 return None if moment is None else moment.isoformat()
+            case "" if platform.order and isinstance(value, str) and needs_order(value):
+                moment = platform.read(value)
+                return None if moment is None else _written(value, moment, platform)
             case _:
                 return value
     except (ValueError, EntryError):
         return value
 
 
-def _zone(context: Mapping[str, Any] | None) -> tzinfo:
-    zone = (context or {}).get(ZONE)
-    return zone if isinstance(zone, tzinfo) else ZoneInfo("UTC")
+def _platform(context: Mapping[str, Any] | None) -> PlatformDates:
+    platform = (context or {}).get(PLATFORM)
+    return platform if isinstance(platform, PlatformDates) else DEFAULT_PLATFORM
 
 
 Id = Annotated[str | None, BeforeValidator(as_id)]

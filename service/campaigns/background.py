@@ -24,6 +24,7 @@ from runtime.store import Store, StoreError
 from runtime.store.campaign_lines import LineEnd
 from runtime.store.campaigns import CampaignItem, StoredCampaign
 from runtime.telemetry.metrics import CAMPAIGN_LINES
+from scenario.entry.values import PlatformDates
 from service.campaigns.reading import AudienceReading, read_audience
 from service.campaigns.survey import AudienceEntry, Survey
 from service.concurrency import Pace
@@ -71,10 +72,10 @@ _COMPLETION: Final = 20.0  # maximum seconds for starts in progress when a chunk
 
 
 class CampaignActivities:
-    """The activities of the workflow `Campaign`. The zone is that of the platform's dates without an offset."""
+    """The activities of the workflow `Campaign`."""
 
-    def __init__(self, temporal: Client, store: Store, entries: EntryService, zone: str) -> None:
-        self._store, self._entries, self._codec, self._zone = store, entries, EntryCodec(temporal), zone
+    def __init__(self, temporal: Client, store: Store, entries: EntryService, platform: PlatformDates) -> None:
+        self._store, self._entries, self._codec, self._platform = store, entries, EntryCodec(temporal), platform
         self._preparing = asyncio.Semaphore(1)
 
     @activity.defn(name=PREPARE)
@@ -101,7 +102,8 @@ class CampaignActivities:
             document=version.document,
             version=campaign.version,
             campaign=campaign.name,
-            zone=self._zone,
+            zone=self._platform.zone,
+            dates=self._platform.order,
             file=campaign.file,
             encoding=campaign.encoding,
             local_start=campaign.local_start,

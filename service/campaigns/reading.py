@@ -23,6 +23,8 @@ from typing_extensions import override
 
 from authoring.errors import BadInput
 from runtime.process.sandboxed import SandboxedProcess, SandboxEnded, answer_requests
+from scenario.dates import DateOrder
+from scenario.entry.values import PlatformDates
 from scenario.errors import ScenarioError
 from scenario.model.scenario import load
 from service.campaigns.audience_file import AudienceFile
@@ -43,7 +45,8 @@ class AudienceReading:
     document: Mapping[str, Any]  # the stored scenario
     version: int
     campaign: str
-    zone: str
+    zone: str  # IANA zone of the platform's dates without an offset
+    dates: DateOrder | None  # order of the platform's dates with slashes
     file: str  # the file's name
     encoding: str | None = None
     local_start: str | None = None  # each contact's own date and time of the start, in ISO 8601
@@ -134,7 +137,7 @@ class _Reader:
             load(reading.document),
             reading.version,
             reading.campaign,
-            reading.zone,
+            PlatformDates(reading.zone, reading.dates),
             datetime.fromisoformat(local) if local else None,
         )
         file = AudienceFile(reading.file, io.BufferedReader(_Parts(self)), reading.encoding)

@@ -32,6 +32,7 @@ from runtime.store.campaign_lines import StoredAudience
 from runtime.store.campaigns import PENDING, StoredCampaign
 from runtime.temporal_faults import is_unknown_workflow, unless_gone
 from runtime.watched_file import UnusableFile
+from scenario.entry.values import PlatformDates
 from scenario.errors import ScenarioError
 from scenario.plan.plan import Gear, gear_of
 from scenario.words import LineOutcome, Operation
@@ -77,7 +78,7 @@ class CampaignService:
         content: Content,
         entries: EntryService,
         operations: OperationService,
-        zone: str,
+        platform: PlatformDates,
         destinations: Path | None = None,
     ) -> None:
         self._operations, self._speeds = operations, Speedometer()
@@ -85,7 +86,7 @@ class CampaignService:
         self._destinations: DestinationsFile | None = None
         self.audiences = AudienceService(temporal, store)
         self._temporal, self._store, self._content = temporal, store, content
-        self.activities = CampaignActivities(temporal, store, entries, zone)
+        self.activities = CampaignActivities(temporal, store, entries, platform)
 
     async def begin(
         self, caller: Caller, request: CampaignRequest, audience: StoredAudience | None = None

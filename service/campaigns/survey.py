@@ -17,6 +17,7 @@ from authoring.errors import BadInput
 from scenario.entry.admission import EntryRefused, check_trigger, entry_data
 from scenario.entry.entry import journey_id, parse_entry, plain_entry
 from scenario.entry.objects import ALIASES, DATA, Contact
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
 from scenario.plan.plan import GearName
@@ -103,7 +104,7 @@ class Surveyor:
     scenario: Scenario
     version: int | None
     campaign: str
-    zone: str
+    platform: PlatformDates
     local: datetime | None = None
     lines: int = 0  # number of lines read so far
     _entries: int = 0
@@ -163,7 +164,7 @@ class Surveyor:
         entry = plain_entry(self._arranged(data) if self._paths is not None else self._completed(data))
         parsed = parse_entry(entry)
         check_trigger(parsed, self.scenario)
-        known = entry_data(parsed, self.scenario, self.version or 1, self.zone, now)
+        known = entry_data(parsed, self.scenario, self.version or 1, self.platform, now)
         mark = int.from_bytes(hashlib.blake2b(parsed.contact_id.encode(), digest_size=16).digest())
         if mark in self._seen:
             self._duplicates += 1

@@ -335,7 +335,9 @@ class Reconciler:
                 await self._client.erase(contact, operator=self._operator, reason="Temporal had the contact again")
             return [self._finding(Kind.ERASED, journey, run, "erased", info)]
         end = None if is_running(info) else await self._temporal.end(info)
-        lost = await lost_entry(self._temporal, self._client.services.scenarios.content, self._client.zone, info, end)
+        lost = await lost_entry(
+            self._temporal, self._client.services.scenarios.content, self._client.platform, info, end
+        )
         if lost is None or await self._store.entry(journey, run) is not None:
             return []
         if lost.lacks:

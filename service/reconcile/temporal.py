@@ -21,6 +21,7 @@ from runtime.store import StoredEntry
 from runtime.temporal_faults import unless_gone
 from scenario.entry.admission import branches, entry_data
 from scenario.entry.entry import journey_root, parse_entry
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError
 from scenario.policies.draw import WITHHELD
 from scenario.type_guards import mapping_or_empty
@@ -181,7 +182,11 @@ class LostEntry:
 
 
 async def lost_entry(
-    temporal: PacedTemporal, content: Content, zone: str, info: WorkflowExecutionInfo, end: WorkflowEnd | None
+    temporal: PacedTemporal,
+    content: Content,
+    platform: PlatformDates,
+    info: WorkflowExecutionInfo,
+    end: WorkflowEnd | None,
 ) -> LostEntry | None:
     """Read the entry of a journey from its workflow, or return None if it was not admitted, or not yet.
 
@@ -221,7 +226,7 @@ async def lost_entry(
     if at := carried.get("entered_at") or begun.get("entered_at"):
         entered = datetime.fromisoformat(at)
     journey, goal = info.execution.workflow_id, opened.scenario.goal
-    drawn = branches(opened.table.lots, journey, entry_data(entry, opened.scenario, number, zone, entered))
+    drawn = branches(opened.table.lots, journey, entry_data(entry, opened.scenario, number, platform, entered))
     return LostEntry(
         StoredEntry(
             scenario=entry.name,

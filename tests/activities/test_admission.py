@@ -16,6 +16,7 @@ from runtime.encryption.keyring import Keyring
 from runtime.store import Closure, Store
 from runtime.store.erasures import ERASED
 from runtime.telemetry.metrics import ADMISSION
+from scenario.entry.values import DEFAULT_PLATFORM, PlatformDates
 from scenario.errors import ScenarioError
 from scenario.model.scenario import digest, document
 from scenario.plan.compile import compile_plan
@@ -24,7 +25,12 @@ from tests.measured import Measured
 from tests.scenarios import scenario_of, scenario_text
 
 
-async def admit(store: Store, row: Mapping[str, Any], closure: Closure | None = None) -> AdmissionResult:
+async def admit(
+    store: Store,
+    row: Mapping[str, Any],
+    closure: Closure | None = None,
+    platform: PlatformDates = PlatformDates("Europe/Paris"),  # noqa: B008 it is frozen
+) -> AdmissionResult:
     scenario = scenario_of(scenario_text("{sms: first, text: hi}", name="welcome", trigger="segment"))
     content, plan = document(scenario), dump_plan(compile_plan(scenario))
     plan["steps"]["first"] |= row
@@ -33,7 +39,7 @@ async def admit(store: Store, row: Mapping[str, Any], closure: Closure | None = 
         await store.close_scenario(closure)
     entry = {"scenario": "welcome", "contact": {"id": 1}, "trigger": {"type": "segment"}}
     admission = Admission(entry=entry, workflow_id="welcome/1", run_id="r", now="2027-01-01T00:00:00+00:00")
-    activities = AdmissionActivities(Content(store), store, "Europe/Paris")
+    activities = AdmissionActivities(Content(store), store, platform)
     admitted = await activities.admit(admission)
     assert await activities.admit(admission) == admitted  # as where the server never heard of the first answer
     return admitted
@@ -43,6 +49,11 @@ async def test_a_plan_with_what_only_a_newer_program_knows_is_passed_over_key_by
     measured = Measured(ADMISSION)
     assert (await admit(store, {"a_key_of_a_later_version": 1})).refused == ""
     assert measured.of(ADMISSION) == {("welcome", "admitted", None): (1, 1)}  # once, though it is asked twice
+
+
+async def test_a_journey_is_given_how_the_platform_writes_dates(store: Store) -> None:
+    admitted = await admit(store, {}, platform=PlatformDates("Asia/Tokyo", "mdy"))
+    assert (admitted.zone, admitted.dates) == ("Asia/Tokyo", "mdy")
 
 
 async def test_a_plan_that_this_program_cannot_read_keeps_the_contact_waiting_for_a_worker_that_can(
@@ -76,4 +87,4 @@ async def test_no_journey_is_begun_for_an_erased_contact(store: Store) -> None:
     keys = store.sealing = Keyring(store, None)
     await keys.destroy("1")
     asked = IdentityRequest(entry=entry, now="2027-01-01T00:00:00+00:00")
-    assert (await AdmissionActivities(Content(store), store, "UTC").identify(asked)).refused == ERASED
+    assert (await AdmissionActivities(Content(store), store, DEFAULT_PLATFORM).identify(asked)).refused == ERASED

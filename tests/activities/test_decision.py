@@ -12,6 +12,7 @@ from activities.content import Content
 from activities.decision import GoalActivities, decide
 from activities.interface import Admission, Departure, GoalEvent, GoalResult
 from runtime.store import Store, StoredEntry
+from scenario.entry.values import DEFAULT_PLATFORM
 from scenario.steps.host import EvaluationRequest, EvaluationResult, Event
 from tests.factories import present, publish
 
@@ -35,7 +36,7 @@ async def store(store: Store) -> Store:
     await publish(store, SCENARIO)
     entry = {"scenario": "sale", "contact": {"id": 7, "custom": {"order": "A1"}}, "trigger": {"type": "segment"}}
     admission = Admission(entry=entry, workflow_id="sale/7/A1", run_id="r", now=NOW.isoformat())
-    assert not (await AdmissionActivities(Content(store), store, "UTC").admit(admission)).refused
+    assert not (await AdmissionActivities(Content(store), store, DEFAULT_PLATFORM).admit(admission)).refused
     return store
 
 
@@ -83,7 +84,7 @@ async def test_a_departure_counts_the_first_of_the_events_that_reaches_it(store:
         workflow_id="sale/7/A1", run_id="r", outcome="exited", reason="", now=NOW.isoformat(), events=events
     )
     for _ in range(2):
-        await AdmissionActivities(Content(store), store, "UTC").depart(departure)
+        await AdmissionActivities(Content(store), store, DEFAULT_PLATFORM).depart(departure)
     found = await entry(store)
     assert (found.outcome, found.goal_value) == ("exited", "6")
 

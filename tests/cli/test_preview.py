@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ def loop(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def write(folder: Path, steps: str, *, trigger: str = "birthday", **contact: str) -> None:
+def write(folder: Path, steps: str, *, trigger: str = "birthday", **contact: Any) -> None:
     """Write a scenario, ``s.yaml``, and an entry for it, ``e.json``."""
     (folder / "s.yaml").write_text(f"scenario: a\ntrigger: {trigger}\nsteps:\n{steps}")
     whole = {"id": 1, "cellphone": "+33612345678", **contact}
@@ -254,6 +255,22 @@ def test_no_example_fails_for_anybody_and_made_up_contacts_go_every_way(run: Run
     notes = [line for line in ran.err.splitlines(keepends=True) if not EMPTY.search(line)]
     assert (ran.status, "".join(notes)) == (0, OF_ROUNDS.get(example.stem, ""))
     assert re.fullmatch(r"\d+ of 20 rendered(, \d+ would not have been admitted)? \(\d+ a second\)\n", ran.out)
+
+
+@pytest.mark.parametrize(("order", "shown"), [("dmy", "4 March"), ("mdy", "3 April")])
+def test_dates_of_the_platform_are_read_in_the_order_of_the_setting(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: str, shown: str
+):
+    write(
+        tmp_path,
+        "  - sms: s\n    text: \"{{ contact.custom.d | date: '%-d %B' }}\"\n",
+        custom_fields=[{"name": "d", "value": "04/03/2030", "data_type": "date"}],
+    )
+    refused = run("preview", "s.yaml", "--entry", "e.json")
+    assert refused.status == 1
+    assert "a date may begin with its day or its month (04/03 is 4 March or 3 April)" in refused.out
+    monkeypatch.setenv("SCENARIO_PLATFORM_DATES", order)
+    assert f"  │ {shown}\n" in run("preview", "s.yaml", "--entry", "e.json").out
 
 
 def test_outputs_that_print_nothing_are_named(run: Run, tmp_path: Path):

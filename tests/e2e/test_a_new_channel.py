@@ -22,6 +22,7 @@ from authoring.publishing import ScenarioFile
 from cli.local.demo import arrivals
 from cli.local.stack import local
 from runtime.settings import Settings
+from scenario.entry.values import PlatformDates
 from scenario.steps import registry
 from service.sending import Means, Trials, send
 from tests.e2e.push.channel import PUSH, Alert, Folder, Push
@@ -93,7 +94,7 @@ def test_its_cases_are_compared(file: Path) -> None:
     path.write_text(CASES, "utf-8")
     cases, findings = read(path)
     assert cases is not None, findings
-    around = Circumstances(platform_zone="Europe/Paris")
+    around = Circumstances(platform=PlatformDates("Europe/Paris"))
     for name, case in cases.file.cases.items():
         assert compare(case, run_case(cases, name, around)) == []
 

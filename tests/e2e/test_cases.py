@@ -54,6 +54,7 @@ from runtime.store import Attempt, Store
 from runtime.store.claims import CapClaim
 from scenario.entry.admission import EntryRefused, entry_data, key_of
 from scenario.entry.entry import journey_id, parse_entry
+from scenario.entry.values import PlatformDates
 from scenario.policies.caps import Cap
 from scenario.policies.order import Ruling, Skip
 from scenario.policies.policies import Policies
@@ -243,7 +244,7 @@ async def world(
             published = await publish(path.with_name(path.name.replace(".test", "")), store)
             policies[published.scenario] = _read(path).policies
         content, log, links, away = Content(store), Log(), StandIn(), UnsubscribeStandIn()
-        admissions = AdmissionActivities(content, store, ZONE)
+        admissions = AdmissionActivities(content, store, PlatformDates(ZONE))
         local: list[Any] = [
             admissions.admit,
             admissions.depart,
@@ -315,7 +316,7 @@ def _live(cases: Cases, name: str, contact: int) -> Live:
     cases = replace(cases, entries={name: entry})
     parsed, scenario = parse_entry(entry), cases.draft.scenario
     try:
-        key = key_of(parsed, scenario, entry_data(parsed, scenario, 1, ZONE, datetime.now(UTC)))
+        key = key_of(parsed, scenario, entry_data(parsed, scenario, 1, PlatformDates(ZONE), datetime.now(UTC)))
     except EntryRefused:
         key = None
     return Live(cases, name, journey_id(parsed, key))
@@ -323,7 +324,7 @@ def _live(cases: Cases, name: str, contact: int) -> Live:
 
 def _virtual(live: Live) -> CaseRun:
     root = live.handle.first_execution_run_id or ""
-    return run(live.cases, live.name, Circumstances(platform_zone=ZONE, start=live.start, root=root))
+    return run(live.cases, live.name, Circumstances(platform=PlatformDates(ZONE), start=live.start, root=root))
 
 
 def _after(live: Live, one: Any) -> timedelta:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import AsyncMock
-from zoneinfo import ZoneInfo
 
 import pytest
 from google.protobuf.message import Message
@@ -18,6 +17,7 @@ from activities.content import Content
 from authoring.errors import BadInput
 from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry, Store
+from scenario.entry.values import PlatformDates
 from service import events
 from service.caller import TERMINAL, Caller
 from service.errors import Busy, Forbidden
@@ -27,7 +27,7 @@ from tests.fakes import RefusingService
 from tests.search import NOW, Search
 
 SECRET = "zoe@example.com"
-PARIS = ZoneInfo("Europe/Paris")
+PARIS = PlatformDates("Europe/Paris")
 
 
 def nested(levels: int) -> Any:
@@ -42,7 +42,7 @@ def test_an_event_is_told_as_it_is():
     message: dict[str, Any] = {"name": "go", "properties": {"id": 7, "x": [1.5, None, "é"]}, "id": "é" * 200}
     assert events.event_message(*message.values()) == message
     assert events.event_message("go", {"a": "x" * 260_000}, "e1")["id"] == "e1"
-    at = datetime(2026, 11, 27, 10, tzinfo=PARIS)
+    at = datetime(2026, 11, 27, 10, tzinfo=PARIS.tzinfo)
     assert events.event_message("go", at=at)["at"] == "2026-11-27T09:00:00+00:00"
 
 

@@ -17,6 +17,7 @@ from temporalio.client import Client
 from activities.interface import JOURNEYS
 from runtime.api_keys import SCOPES
 from runtime.store import AcceptedEntry, Store, StoreUnavailable
+from scenario.entry.values import PlatformDates
 from scenario.words import Operation
 from service.caller import Caller
 from service.client import EventView, JourneyFilter, ScenarioClient
@@ -65,7 +66,7 @@ def returned(order: str = "A1") -> tuple[str, dict[str, Any], str]:
 @pytest.fixture
 def second(client: ScenarioClient) -> ScenarioClient:
     """Another gateway."""
-    return ScenarioClient(client.temporal, client.store, "Europe/Paris")
+    return ScenarioClient(client.temporal, client.store, PlatformDates("Europe/Paris"))
 
 
 async def test_an_event_for_the_contact_reaches_entries_that_are_pending(

@@ -1,7 +1,6 @@
 """The table of names: ours exist in the models, the documentation has all, and the platform's work in templates too."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -10,6 +9,7 @@ from scenario import liquid
 from scenario.check.variables import roots, tree_of
 from scenario.entry.entry import clean, parse_entry
 from scenario.entry.objects import Cart, Order, Product, Recommendation, Reward, RewardDefinition, Shape, Store
+from scenario.entry.values import PlatformDates
 from scenario.liquid.lint import lint
 from scenario.liquid.shapes import Object
 from splio.fields import LISTS, TABLES, CustomFieldNames, find_field, list_names
@@ -79,4 +79,4 @@ def test_templates_can_use_old_names() -> None:
     product = {"external_id": 7, "unit_price": "9.50", "image_url": "https://i.example/7"}
     trigger = {"type": "order", "order": {"external_id": "A1", "products": [product]}}
     entry = parse_entry({"scenario": "a", "contact": {"id": 1}, "trigger": trigger})
-    assert liquid.render_text(template, clean(entry, ZoneInfo("UTC"))) == "A1 7 9.5 https://i.example/7"
+    assert liquid.render_text(template, clean(entry, PlatformDates())) == "A1 7 9.5 https://i.example/7"

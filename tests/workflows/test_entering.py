@@ -16,6 +16,7 @@ from activities.content import Content
 from activities.interface import Admission, AdmissionResult
 from runtime.search_attributes import CONTACT_ID, SCENARIO_NAME
 from runtime.store import Store
+from scenario.entry.values import PlatformDates
 from scenario.policies.draw import Holdout, Lot, apart
 from tests.factories import present, publish
 from tests.stage import WHO, Stage, deep, failure_of, outcomes, refusal
@@ -319,7 +320,7 @@ HOLDOUT = Holdout.model_validate({"share": 40, "seed": "2026-q4"})
 async def admit(store: Store, contact: int, holdout: Holdout | None = None, run: str = "run-1") -> AdmissionResult:
     who: dict[str, Any] = {"id": contact, "custom": {"shop": 12}}
     entry = {"scenario": "campaign", "contact": who, "trigger": {"type": "segment"}}
-    admissions = AdmissionActivities(Content(store), store, "Europe/Paris", lambda: holdout)
+    admissions = AdmissionActivities(Content(store), store, PlatformDates("Europe/Paris"), lambda: holdout)
     now = "2026-11-01T00:00:00+00:00"
     return await admissions.admit(Admission(entry=entry, workflow_id=f"campaign/{contact}", run_id=run, now=now))
 

@@ -21,7 +21,7 @@ from liquid.builtin.tags.tablerow_tag import TableRow
 from liquid.exceptions import LiquidTypeError
 from liquid.undefined import Undefined
 
-from scenario.dates import parse_date
+from scenario.dates import is_day, parse_date
 from scenario.errors import DateError, NumberError
 from scenario.liquid.engine.access import StrictMissing
 from scenario.liquid.engine.limits import MAX_DEPTH, BoundReached, check_range
@@ -277,8 +277,7 @@ def _spell_date(text: str) -> str | None:
     at = parse_date(text)
     if at is None:
         return None
-    is_day = at.tzinfo is None and at.time() == dt.time() and ":" not in text
-    return at.date().isoformat() if is_day else at.isoformat()
+    return at.date().isoformat() if is_day(text, at) else at.isoformat()
 
 
 def _parse_numbers(left: str, right: str) -> tuple[int | Decimal, int | Decimal] | None:

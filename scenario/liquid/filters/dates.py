@@ -22,7 +22,7 @@ from liquid import RenderContext
 from liquid.filter import with_context
 from liquid.undefined import is_undefined
 
-from scenario.dates import from_timestamp, parse_date
+from scenario.dates import from_timestamp, is_day, parse_date
 from scenario.errors import DateError, DurationError
 from scenario.liquid.engine.instrument import FilterValueError, by_name
 from scenario.liquid.engine.limits import BoundReached
@@ -262,7 +262,7 @@ def _read_date(name: str, value: object, context: RenderContext | None) -> dt.da
 def _is_day(value: object, at: dt.datetime) -> bool:
     """Return True for a date without a time of day."""
     if isinstance(value, str):
-        return at.tzinfo is None and at.time() == dt.time() and ":" not in value
+        return is_day(value, at)
     return isinstance(value, dt.date) and not isinstance(value, dt.datetime)
 
 

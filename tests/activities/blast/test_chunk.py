@@ -29,6 +29,7 @@ from activities.webhook.destinations.reading import DestinationsFile
 from runtime.encryption.codec import EntryCodec
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem, StoredCampaign
+from scenario.entry.values import DEFAULT_PLATFORM
 from tests.factories import publish, stored_campaign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -96,8 +97,8 @@ async def prepared(
     await store.add_campaign_items("advent", items)
     shop = Shop(turned_away)
     book = DestinationsFile(destinations)
-    services: Any = SimpleNamespace(store=store, content=Content(store), destinations=book, zone="UTC")
-    admissions = AdmissionActivities(services.content, store, "UTC")
+    services: Any = SimpleNamespace(store=store, content=Content(store), destinations=book, platform=DEFAULT_PLATFORM)
+    admissions = AdmissionActivities(services.content, store, DEFAULT_PLATFORM)
     senders = {"webhook": ChannelSender(cast("Any", shop), at_once)}
     made = Setup(store, BlastActivities(client, services, admissions, senders), shop)
 

@@ -10,8 +10,9 @@ import pytest
 from authoring.cases.compare import Mismatch, compare
 from authoring.cases.file import Cases, read
 from authoring.cases.run import Circumstances, run
+from scenario.entry.values import PlatformDates
 
-AROUND = Circumstances(platform_zone="Europe/Paris")
+AROUND = Circumstances(platform=PlatformDates("Europe/Paris"))
 TOP = """
 entry: {scenario: s, contact: {id: 7, email: a@example.com, cellphone: "+33612345678"}, trigger: {type: birthday}}
 at: 2026-03-02T09:00

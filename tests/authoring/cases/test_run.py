@@ -36,6 +36,20 @@ def test_all_is_as_expected(made: Make, name: str):
     assert differences(cases) == {"one": []}
 
 
+@pytest.mark.parametrize("top", ["", "dates: mdy\n"])
+def test_dates_of_the_platform_are_read_in_the_given_order(made: Make, top: str):
+    steps = (
+        "- wait: {until: '{{ contact.custom.d }} 10:00'}\n- sms: s\n  text: \"{{ contact.custom.d | date: '%d %b' }}\""
+    )
+    with_date = "with: {contact: {custom: {d: 04/03/2026}}}\n"
+    case = f"{with_date}dates: dmy\nexpect: {{steps: [{{sms: s, text: 04 Mar, at: '2026-03-04T10:00'}}]}}\n"
+    cases = made(steps, case, top=top + TOP.lstrip())
+    assert differences(cases) == {"one": []}
+    other = f"{with_date}expect: {{steps: [{{sms: s, text: 03 Apr, at: '2026-04-03T10:00'}}]}}\n"
+    found = differences(made(steps, other, top=top + TOP.lstrip()))["one"]
+    assert (found == []) == bool(top)
+
+
 def test_every_kind_of_step_has_a_case():
     written = " ".join(steps for steps, _ in CASES.values())
     assert [kind for kind in KINDS if f'"{kind}": ' not in written] == []

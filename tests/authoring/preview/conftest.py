@@ -11,6 +11,7 @@ from authoring.preview.contact import Preview, PreviewInputs, preview, report
 from authoring.preview.draft import Draft, draft
 from authoring.preview.rendering import TemplateLocator
 from authoring.publishing import ScenarioFile
+from scenario.entry.values import PlatformDates
 
 Drafts = Callable[[str], Draft]
 Follow = Callable[..., Preview]
@@ -46,7 +47,7 @@ def follow(drafted: Drafts) -> Follow:
             "contact": {"id": 7, "email": "zoe@example.com", "cellphone": "+33612345678", **contact},
             "trigger": {"type": "order", "order": {"external_id": "X1", **(order or {})}},
         }
-        return preview(drafted(text), entry, given or PreviewInputs(at=AT, platform_zone="Europe/Paris"))
+        return preview(drafted(text), entry, given or PreviewInputs(at=AT, platform=PlatformDates("Europe/Paris")))
 
     return make
 

@@ -20,6 +20,7 @@ from authoring.preview.samples import MANY, Samples
 from authoring.preview.trial import attempt, simplest
 from authoring.preview.walk import GivenEvent
 from scenario.entry.entry import parse_entry
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError
 from scenario.model.parts import Save
 from scenario.policies.draw import Holdout
@@ -278,7 +279,7 @@ def test_the_way_of_a_contact(follow: Follow, reported: Reported, name: str):
         at=datetime.fromisoformat(case["at"]) if "at" in case else AT,
         events=[GivenEvent(**event) for event in case.get("events", ())],
         responses=case.get("responses", {}),
-        platform_zone="Europe/Paris",
+        platform=PlatformDates("Europe/Paris"),
     )
     walked = follow(case["scenario"], given=given, order=case.get("order"), **case.get("contact", {}))
     shown = reported(walked)
@@ -294,7 +295,7 @@ def test_the_way_of_a_contact(follow: Follow, reported: Reported, name: str):
 
 def test_who_is_held_out_is_told_so(follow: Follow, reported: Reported):
     holdout = Holdout.model_validate({"share": 99, "seed": "q4"})
-    given = PreviewInputs(at=AT, platform_zone="Europe/Paris", policies=Policies(holdout=holdout))
+    given = PreviewInputs(at=AT, platform=PlatformDates("Europe/Paris"), policies=Policies(holdout=holdout))
     text = "steps:\n  - sms: offer\n    text: hi\n"
     assert reported(follow(text, given=given))["withheld"]["outcome"] == "holdout"
 

@@ -20,6 +20,7 @@ from gateway.api.authentication import Keys
 from gateway.api.limits import MOST_UPLOADED
 from runtime.api_keys import Scope
 from runtime.store import Store
+from scenario.entry.values import PlatformDates
 from service.authoring import AuthoringService
 from service.authoring_process import Authoring, Setup
 from service.caller import Caller
@@ -191,7 +192,7 @@ async def entered(
 
 
 def opened(store: Store, temporal: object = None, **given: Any) -> AbstractAsyncContextManager[Door]:
-    return entered(ScenarioClient(cast("Any", temporal), store, "Europe/Paris"), **given)
+    return entered(ScenarioClient(cast("Any", temporal), store, PlatformDates("Europe/Paris")), **given)
 
 
 @pytest.fixture

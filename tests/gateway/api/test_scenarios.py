@@ -11,6 +11,7 @@ from authoring.preview.contact import PreviewInputs, preview, report
 from authoring.preview.draft import draft
 from authoring.preview.rendering import TemplateLocator
 from authoring.publishing import ScenarioFile, publish
+from scenario.entry.values import PlatformDates
 from tests.factories import present
 from tests.gateway.api.conftest import HELLO, Door
 
@@ -166,7 +167,7 @@ async def test_a_preview_shows_what_the_command_shows(door: Door):
     shown = await door.call("POST", "/preview", json=body | told)
     assert [step["id"] for step in shown["steps"] if step["taken"]][:2] == ["thank-you", "wait-2"]
     made = present(draft(POST_PURCHASE)[0])
-    inputs = PreviewInputs(at=datetime.fromisoformat(AT), platform_zone="Europe/Paris")
+    inputs = PreviewInputs(at=datetime.fromisoformat(AT), platform=PlatformDates("Europe/Paris"))
     expected = report(preview(made, ENTRY, inputs), TemplateLocator(made.file))
     plain = await door.call("POST", "/preview", json=body)
     assert {key: plain[key] for key in expected} == expected

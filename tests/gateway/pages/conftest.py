@@ -17,6 +17,7 @@ from gateway.api.authentication import Keys
 from gateway.pages.app import application, bounded
 from runtime.api_keys import Scope
 from runtime.store import Store
+from scenario.entry.values import PlatformDates
 from service.authoring_process import Authoring
 from service.client import ScenarioClient
 from service.errors import NotAccepted, NotFound
@@ -186,7 +187,7 @@ async def visited(
     temporal: Search, store: Store, authors: Authoring | None = None, **more: Any
 ) -> AsyncGenerator[Site]:
     """The pages, with these options."""
-    client = Looking(temporal.client, store, "Europe/Paris")
+    client = Looking(temporal.client, store, PlatformDates("Europe/Paris"))
     app = application(client, Keys(store), authors, **more)
     transport = httpx.ASGITransport(bounded(app), raise_app_exceptions=False)
     with pytest.MonkeyPatch.context() as patch:

@@ -19,6 +19,7 @@ from scenario.entry.admission import (
     withheld,
 )
 from scenario.entry.entry import Entry, parse_entry
+from scenario.entry.values import DEFAULT_PLATFORM, PlatformDates
 from scenario.errors import EntryError
 from scenario.model.scenario import Scenario
 from scenario.policies.draw import Holdout, Lot
@@ -42,7 +43,7 @@ def entry(number: str = "A1", price: Any = 30, **more: Any) -> Entry:
 
 
 def data(asking: Entry, wanted: Scenario) -> dict[str, Any]:
-    return entry_data(asking, wanted, 3, "Europe/Paris", NOW)
+    return entry_data(asking, wanted, 3, PlatformDates("Europe/Paris"), NOW)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_rule_that_cannot_be_evaluated_refuses() -> None:
 
 def test_an_entry_by_another_trigger_is_mistaken_and_told_the_right_one() -> None:
     with pytest.raises(EntryMistaken, match="news is entered by 'order', not by 'birthday'") as caught:
-        identity(entry(trigger={"type": "birthday"}), scenario(KEYED), 3, "UTC", NOW)
+        identity(entry(trigger={"type": "birthday"}), scenario(KEYED), 3, DEFAULT_PLATFORM, NOW)
     assert (caught.value.at, caught.value.meant, caught.value.word) == (("trigger", "type"), "order", "mistaken")
     check_trigger(entry(), scenario())
 
@@ -124,18 +125,18 @@ def test_the_engines_key_comes_before_the_scenarios_rule(head: str, number: str,
     assert key_of(asking, wanted, data(asking, wanted)) == key
     where = "/".join(["news/7", *([key] if key else [])])
     summary = " · ".join(["news@3", "contact 7", f"order {key}" if key else "order"])
-    assert identity(asking, wanted, 3, "Europe/Paris", NOW) == (where, summary)
+    assert identity(asking, wanted, 3, PlatformDates("Europe/Paris"), NOW) == (where, summary)
     check_identity(where, asking, key)
 
 
 def test_a_key_is_neither_empty_nor_longer_than_a_workflow_id() -> None:
     with pytest.raises(EntryRefused, match="the key of news is empty for this entry"):
-        identity(entry(" "), scenario(KEYED), 3, "UTC", NOW)
+        identity(entry(" "), scenario(KEYED), 3, DEFAULT_PLATFORM, NOW)
     longest = "a" * (250 - len("news/7/"))
-    name, summary = identity(entry(longest), scenario(KEYED), 3, "UTC", NOW)
+    name, summary = identity(entry(longest), scenario(KEYED), 3, DEFAULT_PLATFORM, NOW)
     assert (len(name), len(summary)) == (250, 200)
     with pytest.raises(EntryError, match="together are longer than 250 bytes"):
-        identity(entry(longest + "a"), scenario(KEYED), 3, "UTC", NOW)
+        identity(entry(longest + "a"), scenario(KEYED), 3, DEFAULT_PLATFORM, NOW)
 
 
 @pytest.mark.parametrize(

@@ -5,16 +5,16 @@ import json
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scenario.entry.entry import LONGEST_WORKFLOW_ID, clean, is_entry, journey_id, parse_entry, patch_contact
+from scenario.entry.values import PlatformDates
 from scenario.errors import EntryError
 
-PARIS = ZoneInfo("Europe/Paris")
+PARIS = PlatformDates("Europe/Paris")
 Sample = Callable[[str], dict[str, Any]]
 
 

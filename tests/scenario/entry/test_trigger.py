@@ -9,10 +9,10 @@ from activities.evaluation import evaluate
 from scenario import liquid
 from scenario.entry.entry import clean, journey_root, parse_entry
 from scenario.entry.objects import with_trigger
+from scenario.entry.values import DEFAULT_PLATFORM
 from scenario.liquid import Kind
 from scenario.plan.compile import handed, pick
 from scenario.steps.host import EvaluationRequest
-from scenario.time import zone_of
 
 DATA: dict[str, Any] = {
     "order": {"order": {"external_id": "X1"}},
@@ -26,7 +26,7 @@ LATER = {"name": "order.placed", "sku": "another", "properties": {"sku": "anothe
 
 def data_of(kind: str) -> dict[str, Any]:
     entry = {"scenario": "a", "contact": {"id": 7}, "trigger": {"type": kind, **DATA.get(kind, {})}}
-    return clean(parse_entry(entry), zone_of("UTC"))
+    return clean(parse_entry(entry), DEFAULT_PLATFORM)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """A platform's values come in many forms and go out in one."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from scenario.dates import DateOrder
 from scenario.entry import values
+from scenario.entry.entry import clean, parse_entry, patch_contact
+from scenario.errors import EntryError
 
-PARIS = {values.ZONE: ZoneInfo("Europe/Paris")}
+PARIS = {values.PLATFORM: values.PlatformDates("Europe/Paris")}
 
 READ: tuple[tuple[Any, Any, Any], ...] = (
     (values.Id, 3028687, "3028687"), (values.Id, 3028687.0, "3028687"), (values.Id, " a-1 ", "a-1"),
@@ -89,3 +91,72 @@ def test_a_custom_field_without_a_name_goes_by_its_number():
 
 def test_dates_without_a_zone_are_utc_where_none_is_given():
     assert TypeAdapter[Any](values.Moment).validate_python("2026-07-15 18:45:00") == "2026-07-15T18:45:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("order", "text", "read"),
+    [
+        ("dmy", "04/03/2030", "2030-03-04"),
+        ("mdy", "04/03/2030", "2030-04-03"),
+        ("dmy", "04-03-2030", "2030-03-04"),
+        ("mdy", "4.3.2030", "2030-03-04"),
+        ("dmy", "04/03/2030 10:00", "2030-03-04T10:00:00+01:00"),
+        ("mdy", "04/03/2030 10:00", "2030-04-03T10:00:00+02:00"),
+        (None, "13/04/2030", "2030-04-13"),
+        (None, "29.03.2030", "2030-03-29"),
+    ],
+)
+def test_dates_of_the_platform_are_read_in_its_order(order: DateOrder | None, text: str, read: str) -> None:
+    platform = values.PlatformDates("Europe/Paris", order)
+    entry = {
+        "scenario": "a",
+        "contact": {"id": 1, "creation_date": text, "custom": {"birthday": text}},
+        "trigger": {
+            "type": "order",
+            "order": {"ordered_at": text, "custom_fields": [typed(text, "date"), typed(text)]},
+        },
+    }
+    data = clean(parse_entry(entry), platform)
+    assert data["contact"]["creation_date"] == data["order"]["ordered_at"] == read
+    assert data["order"]["custom"] == {"date": read[:10], "plain": read if order and "." not in text else text}
+    assert data["contact"]["custom"] == {"birthday": read if order and "." not in text else text}
+    assert patch_contact({}, {"custom": {"birthday": text}}, platform)["custom"] == data["contact"]["custom"]
+
+
+def typed(text: str, data_type: str | None = None) -> dict[str, Any]:
+    return {"name": data_type or "plain", "value": text, "data_type": data_type}
+
+
+@pytest.mark.parametrize(
+    ("order", "text", "problem"),
+    [
+        (None, "04/03/2030", "begin with its day or its month"),
+        ("dmy", "04/03/30", "year of two digits"),
+        ("mdy", "13/04/2030", "cannot be read"),
+    ],
+)
+def test_other_dates_of_the_platform_are_refused(order: DateOrder | None, text: str, problem: str) -> None:
+    platform = values.PlatformDates("Europe/Paris", order)
+    entry = {"scenario": "a", "contact": {"id": 1, "creation_date": text}, "trigger": {"type": "birthday"}}
+    with pytest.raises(EntryError, match=f"'creation_date' of contact: .*{problem}"):
+        clean(parse_entry(entry), platform)
+    kept = {"custom_fields": [typed(text, "date"), typed(text)]}
+    assert patch_contact({}, kept, platform)["custom"] == {"date": text, "plain": text}
+
+
+@pytest.mark.parametrize("text", ["04/03/2030 was a Monday", "4/3", "1/2/3", "10:00", "04/03/2030/5", "a 04/03/2030"])
+def test_other_texts_in_custom_fields_stay(text: str) -> None:
+    platform = values.PlatformDates("Europe/Paris", "dmy")
+    assert patch_contact({}, {"custom": {"note": text, "number": 7}}, platform)["custom"] == {"note": text, "number": 7}
+    typed_as_text = {"custom_fields": [{"name": "note", "value": "04/03/2030", "data_type": "string"}]}
+    assert patch_contact({}, typed_as_text, platform)["custom"] == {"note": "04/03/2030"}
+
+
+def test_dates_of_events_are_not_read_in_the_order_of_the_platform() -> None:
+    event = {"name": "a.b", "time": "13/04/2030 10:00", "properties": {"day": "04/03/2030"}}
+    entry = {"scenario": "a", "contact": {"id": 1}, "trigger": {"type": "event", "event": event}}
+    data = clean(parse_entry(entry), values.PlatformDates("Europe/Paris", "mdy"))
+    assert (data["event"]["time"], data["event"]["properties"]["day"]) == ("2030-04-13T10:00:00+02:00", "04/03/2030")
+    event["time"] = "04/03/2030"
+    with pytest.raises(EntryError, match="begin with its day or its month"):
+        clean(parse_entry(entry), values.PlatformDates("Europe/Paris", "mdy"))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from authoring.errors import BadInput
+from scenario.entry.values import PlatformDates
 from scenario.model.scenario import Scenario, document
 from service.campaigns.audience_file import AudienceLine, open_audience
 from service.campaigns.reading import AudienceReading, read_audience
@@ -31,7 +32,7 @@ def survey(path: Path, content: str | list[Any], trigger: str = "segment") -> tu
     """The entries of a file, and its survey."""
     text = content if isinstance(content, str) else "".join(f"{json.dumps(line)}\n" for line in content)
     path.write_text(text, "utf-8")
-    surveyor = Surveyor(sale(trigger), 3, "advent", "Europe/Paris")
+    surveyor = Surveyor(sale(trigger), 3, "advent", PlatformDates("Europe/Paris"))
     with open_audience(path) as file:
         entries = list(surveyor.entries(file))
     return entries, surveyor.result(file)
@@ -153,7 +154,7 @@ def test_each_entry_has_the_moment_at_which_its_contacts_clock_shows_the_start(
     table: Path, zone: str, at: str, shown: str
 ):
     start = datetime.fromisoformat(at)
-    surveyor = Surveyor(sale(timezone="Europe/Paris"), 3, "advent", "Europe/Paris", start)
+    surveyor = Surveyor(sale(timezone="Europe/Paris"), 3, "advent", PlatformDates("Europe/Paris"), start)
     table.write_text(f"contact.id,contact.timezone\n7,{zone}\n", "utf-8")
     with open_audience(table) as file:
         [entry] = surveyor.entries(file)
@@ -170,7 +171,14 @@ def test_a_file_without_an_end_is_refused(table: Path, monkeypatch: pytest.Monke
 
 async def read(name: str, content: bytes, **given: Any) -> tuple[list[int], list[AudienceEntry], Survey]:
     """The number of lines in each answer, the lines, and the survey."""
-    given |= {"document": document(sale()), "version": 1, "campaign": "advent", "zone": "Europe/Paris", "file": name}
+    given |= {
+        "document": document(sale()),
+        "version": 1,
+        "campaign": "advent",
+        "zone": "Europe/Paris",
+        "dates": None,
+        "file": name,
+    }
     numbers, lines = list[int](), list[AudienceEntry]()
 
     async def parts() -> AsyncIterator[bytes]:

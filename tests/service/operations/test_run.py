@@ -12,6 +12,7 @@ from temporalio.client import WorkflowUpdateRPCTimeoutOrCancelledError
 from temporalio.service import RPCError, RPCStatusCode
 
 from runtime.store import Store, StoredOperation
+from scenario.entry.values import PlatformDates
 from scenario.words import Operation
 from service.client import ScenarioClient
 from service.errors import BadOperation, NotAccepted, NotAnswered, NotFound
@@ -182,7 +183,7 @@ async def found(store: Store) -> ScenarioClient:
     temporal = Search(answers={"a/1": held, "a/2": waiting})
     temporal.put("a/1", noted=reason)
     temporal.put("a/2", "waiting")
-    return ScenarioClient(temporal.client, store, "Europe/Paris")
+    return ScenarioClient(temporal.client, store, PlatformDates("Europe/Paris"))
 
 
 async def test_each_operation_has_journeys_for_which_it_makes_sense(found: ScenarioClient):

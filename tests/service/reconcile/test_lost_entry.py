@@ -11,6 +11,7 @@ from temporalio.converter import encode_search_attributes
 from activities.content import Content
 from runtime.search_attributes import SCENARIO_VERSION
 from runtime.store import Store
+from scenario.entry.values import PlatformDates
 from service.reconcile.temporal import (
     FORGOTTEN,
     UNANSWERED,
@@ -75,7 +76,7 @@ LACKED = "the store lacks wishes@2: publish its file again, and run this again"
 async def read(
     content: Content, workflow: Workflow, found: WorkflowExecutionInfo, end: WorkflowEnd | None = None
 ) -> LostEntry | None:
-    return await lost_entry(cast("PacedTemporal", workflow), content, "Europe/Paris", found, end)
+    return await lost_entry(cast("PacedTemporal", workflow), content, PlatformDates("Europe/Paris"), found, end)
 
 
 @pytest.mark.parametrize(

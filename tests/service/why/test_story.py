@@ -34,6 +34,7 @@ from authoring.preview.rendering import SENDERS
 from cli.show import lines
 from runtime.derived_keys import AddressHashes
 from runtime.store import Attempt, Store
+from scenario.entry.values import DEFAULT_PLATFORM
 from scenario.policies.caps import Cap
 from scenario.policies.policies import examine
 from scenario.policies.suppression import Suppression
@@ -222,7 +223,10 @@ async def outside(
         await publish(store, f"scenario: {name}\ntrigger: order\n{text}")
     outside, content = Outside(store), Content(store)
     policies = present(examine(POLICIES, "policies.yaml").policies)
-    gate, admissions = PolicyGate(content, store, lambda: policies, None), AdmissionActivities(content, store, "UTC")
+    gate, admissions = (
+        PolicyGate(content, store, lambda: policies, None),
+        AdmissionActivities(content, store, DEFAULT_PLATFORM),
+    )
     records = DeliveryRecords(store)
     local: list[Callable[..., Any]] = [admissions.admit, admissions.depart, decide, clear]
     local += [records.recall, records.release, HeldReports(store).report_held]
