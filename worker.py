@@ -44,6 +44,7 @@ from activities.dependencies import (
 from activities.erasure import ErasureActivities, starting_erasures
 from activities.gate import PolicyGate
 from activities.interface import JOURNEYS
+from activities.journal.journal import keeping_journal
 from activities.outgoing.file import OutgoingFile
 from activities.outgoing.sender import HeldReports
 from activities.retention import Prunings, keep_schedule
@@ -287,6 +288,7 @@ async def serve(
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
         await stack.enter_async_context(recording_keys(keys, store, "worker"))
+        await stack.enter_async_context(keeping_journal(settings, client, store, writes=JOURNEYS in queues))
         client = encrypt_client(client, keys, worker=True)
         opened = await stack.enter_async_context(
             services(
@@ -313,9 +315,8 @@ async def serve(
         # Not earlier: creating the workers blocks the event loop, and a check could time out on a busy machine.
         checks["store"] = (await stack.enter_async_context(watching(opened.store))).is_well
         stack.enter_context(measured_certificates(client, settings, opened.destinations))
-        drain = DRAIN
+        drain = drain_of(opened.destinations.book) if WEBHOOK.queue in queues else DRAIN
         if WEBHOOK.queue in queues:
-            drain = drain_of(opened.destinations.book)
             paces = pacing(client, opened.destinations, store, opened.webhook_queues, clock.server_time)
             await stack.enter_async_context(paces)
             await stack.enter_async_context(sending_events(opened, clock.is_right))
@@ -378,9 +379,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     if unknown or not queues:
         parser.error(f"--queues: there is no queue {', '.join(unknown) or 'at all'}; there are {', '.join(QUEUES)}")
     logs.configure()
-    telemetry = None
+    telemetry, status = None, 0
     deadline = Deadline((DRAIN + ENDING).total_seconds())
-    status = 0
     try:
         page = None if given.metrics_port is None else Exposition(given.metrics_port, given.metrics_host)
         telemetry = Telemetry.start(exposition=page)

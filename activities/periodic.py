@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
@@ -36,6 +36,8 @@ async def repeating(
             except (StoreError, RPCError) as error:
                 said = error.status.name if isinstance(error, RPCError) else error
                 logger.warning("open %s were not looked at: %s", lease, said)
+                with suppress(StoreError):  # another process may be able to do it
+                    await store.give_up(lease, holder)
             except Exception:  # whatever it is: without this loop, a lost start is never repeated
                 logger.exception("open %s cannot be looked at", lease)
             await asyncio.sleep(every)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -121,7 +120,7 @@ class PlatformNotifier:
 
 def _identifier(destination: str, suppression: Suppression) -> str:
     """Return the workflow's id: one per row of suppressions, and a new one if it was removed in between."""
-    channel, address, source, at, scope, _ = astuple(suppression)
-    what = "\n".join((channel, address, source, at.isoformat(), scope))
+    one = suppression
+    what = "\n".join((one.channel, one.address_hash, one.source, one.suppressed_at.isoformat(), one.scope))
     # Without a slash, which would make the destination a contact's id: see `runtime.encryption.codec.contact_of`.
     return f"suppression:{destination}:{hashlib.sha256(what.encode()).hexdigest()[:32]}"

@@ -7,7 +7,20 @@ from typing import Annotated, Final
 
 import typer
 
-from cli import author, campaign, configuration, enter, operate, outgoing, preview, privacy, scenarios, show, store
+from cli import (
+    author,
+    campaign,
+    claim,
+    configuration,
+    enter,
+    operate,
+    outgoing,
+    preview,
+    privacy,
+    scenarios,
+    show,
+    store,
+)
 from cli.local import commands as local
 from cli.options import flag
 from cli.terminal import say
@@ -122,7 +135,7 @@ _SUBCOMMANDS: Final = {  # commands with subcommands: their group in the help, t
     "store": (
         "Operate",
         "Make the store, bring it up to date, and compare it with Temporal.",
-        {"upgrade": store.upgrade, "claim": store.claim, "reconcile": store.reconcile},
+        {"upgrade": store.upgrade, "claim": claim.claim, "reconcile": store.reconcile},
     ),
 }
 

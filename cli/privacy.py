@@ -149,7 +149,7 @@ def _import_suppressions(wanted: _SuppressOptions, name: str) -> None:
     with opened(name) as raw:
         file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
         try:
-            result = _ask_suppressions(lambda service: service.read(file, **given), writes=True)
+            result = _ask_suppressions(lambda service: service.read(file, **given, name=named(name)), writes=True)
         finally:
             file.detach()
     if wanted.form == "json":

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from authoring.errors import BadInput
 from cli import session
 from cli.options import (
     FormatOption,
-    OperatorOption,
     SinceOption,
     a_second,
     argument,
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
     from service.keys import KeyView
     from service.reconcile.reconcile import Discrepancy, Reconciliation
 
-_ForceOption = Annotated[bool, flag("--force", "move the namespace to this store")]
-_ReasonOption = Annotated[str | None, option("TEXT", "with --force: reason to record", parser=record)]
-
 
 def upgrade() -> None:
     """Create the tables of the store SCENARIO_STORE, or bring them up to this release.
@@ -57,42 +52,6 @@ def upgrade() -> None:
             return store.name
 
     say(f"the store {asyncio.run(do())} has the tables of this release")
-
-
-def claim(force: _ForceOption = False, reason: _ReasonOption = None, operator: OperatorOption = None) -> None:
-    """Check that the Temporal namespace belongs to the store SCENARIO_STORE, or move it there by --force.
-
-    A namespace belongs to the first store that a worker used with it. Workers, gateways and commands with any other
-    store, such as a copy or a restored backup, refuse to work. After a deliberate restore, or a move to another
-    database, stop all workers, then run this with --force and --reason. After a restore, workers start last: see
-    'After a loss' in docs/run/store.md.
-    """
-    if force and not reason:
-        raise BadInput("--force needs --reason: it is kept with the claim")
-    say(asyncio.run(_claim(force, operator or login(), reason or "")))
-
-
-async def _claim(force: bool, operator: str, reason: str) -> str:
-    from runtime.connection import connect
-    from runtime.identity import StoreIdentity
-
-    session.quieten()
-    temporal = await connect(role="scenario", patience=session.PATIENCE)
-    async with session.stored() as store:
-        identity, space = StoreIdentity(temporal, store), temporal.namespace
-        if force:
-            await identity.claim(by=operator, reason=reason)
-            return (
-                f"the namespace {space} belongs to the store {store.name} now: start the workers or, if one of the two "
-                "was restored, first follow 'After a loss' in docs/run/store.md, otherwise messages may be sent again"
-            )
-        await identity.verify()
-        found = await store.namespace_claim(space)
-        if found is None:
-            return f"the namespace {space} belongs to no store yet: the first worker claims it"
-        why = f", {found.reason}" if found.reason else ""
-        by = f"claimed at {found.claimed_at[:16]} by {found.claimed_by}"
-        return f"the namespace {space} belongs to the store {store.name}, {by}{why}"
 
 
 def reconcile(
@@ -116,9 +75,11 @@ def reconcile(
     After a restore of Temporal, give --sent-since the time of its backup, before a worker starts: journeys that would
     repeat deliveries made since then are terminated.
 
+    Erased contacts and suppressed addresses of the journal that the store lacks are counted, and added by --repair.
+
     JSON is one object a line: a difference, with kind, id, run, store, temporal, repaired and trouble; at the end the
     sum, with namespace, repair, since, running_in_store, running_in_temporal, ended_in_temporal, counts, repaired,
-    missing_versions and not_compared. The exit status is 1 if a difference is left.
+    missing_versions, forgotten and not_compared. The exit status is 1 if a difference is left.
     """
     from service.reconcile.reconcile import Kind, Reconciler
 
@@ -157,9 +118,13 @@ def _tell_reconciled(result: Reconciliation) -> None:
             say(f"{number:,} {meaning.what}: {meaning.repair if done == number else f'{done:,} {meaning.repair}'}")
         elif number:
             say(f"{number:,} {meaning.what}")
+    if result.forgotten and result.repair:
+        say(f"{result.forgotten:,} erased contacts and suppressed addresses of the journal: added to the store")
+    elif result.forgotten:
+        say(f"{result.forgotten:,} erased contacts and suppressed addresses of the journal are not in the store")
     for missing in result.missing_versions:
         say(f"{missing.version} is not in the store, and {missing.journeys:,} journeys follow it: publish it again")
-    if not result.counts and not result.missing_versions:
+    if not (result.counts or result.missing_versions or result.forgotten):
         say("nothing differs")
         return
     left = sum(result.counts.values()) - sum(result.repaired.values())

@@ -28,6 +28,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from temporalio.client import Client
 
+from activities.journal.journal import keeping_journal
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.http.transport import Transport
 from gateway import codec
@@ -222,6 +223,7 @@ async def _open_store(
     checks["clock"] = (await stack.enter_async_context(ClockCheck({"store": store}).watching())).is_well
     keyring = keyring_of(settings, store)
     await check_keys(keyring, store)
+    await stack.enter_async_context(keeping_journal(settings, temporal, store, writes=False))
     await stack.enter_async_context(recording_keys(keyring, store, "gateway"))
     return store, keyring
 

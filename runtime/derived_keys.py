@@ -43,6 +43,11 @@ def suppression_keys(settings: Settings) -> list[bytes]:
     return [key for value in values if value is not None and settings.suppression_key for key in parse_keys(value)]
 
 
+def key_name(key: bytes) -> str:
+    """Return a key's name, which reveals nothing of it."""
+    return hashlib.sha256(derive_key(key, "key name")).hexdigest()[:8]
+
+
 def key_names(settings: Settings) -> list[tuple[str, str]]:
     """Return the setting and the name of each key that seals callback tokens or hashes suppressed addresses.
 
@@ -54,12 +59,7 @@ def key_names(settings: Settings) -> list[tuple[str, str]]:
         ("SCENARIO_SUPPRESSION_KEY", settings.suppression_key),
         ("SCENARIO_SUPPRESSION_KEY", settings.suppression_key_previous),
     )
-    return [
-        (setting, hashlib.sha256(derive_key(key, "key name")).hexdigest()[:8])
-        for setting, value in values
-        if value is not None
-        for key in parse_keys(value)
-    ]
+    return [(setting, key_name(key)) for setting, value in values if value is not None for key in parse_keys(value)]
 
 
 HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)  # form of an address's hash

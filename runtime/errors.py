@@ -59,6 +59,10 @@ class StoreUnavailable(StoreError):
     """The database cannot be reached or is busy. Every call of the store may be repeated."""
 
 
+class JournalUnavailable(StoreUnavailable):
+    """The journal of what must survive a restore cannot be read or written now."""
+
+
 class StoreMissing(StoreError):
     """The database file does not exist, and the caller did not ask to create it."""
 

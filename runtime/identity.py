@@ -159,6 +159,8 @@ class StoreIdentity:
             record, claim = await self._read()
             why = mismatch(record, claim, await self._store.database_identity() if claim is not None else "")
             if why is None:
+                if (state := await self._store.journal_state()) is not None and state.behind:
+                    raise StoreMismatch(behind(self._store.name))
                 return record, claim
             looks += 1
             if looks == _LOOKS:
@@ -193,6 +195,14 @@ def mismatch(record: NamespaceClaim | None, claim: NamespaceClaim | None, databa
     if record.rotation >= claim.rotation:
         return f"the store is as it was at {ours}, and the namespace went on until {theirs}: it is a copy or a backup"
     return f"the namespace is as it was at {theirs}, and the store went on until {ours}: Temporal is a copy or a backup"
+
+
+def behind(store: str) -> str:
+    """Return the sentence that refuses a store which lacks entries of its journal."""
+    return (
+        f"The store {store} lacks entries of its journal, such as erasures and unsubscriptions after its backup: stop "
+        "all processes and run `scenario store claim --force --reason …`, which adds them."
+    )
 
 
 def _now() -> str:
@@ -281,7 +291,7 @@ async def read_record(client: Client) -> NamespaceClaim | None:
 async def read_run(client: Client) -> WorkflowExecutionDescription | None:
     """Return the workflow's latest run, or None if there is none."""
     try:
-        return await _bare(client).get_workflow_handle(WORKFLOW).describe(rpc_timeout=_CALL)
+        return await bare(client).get_workflow_handle(WORKFLOW).describe(rpc_timeout=_CALL)
     except RPCError as error:
         if is_unknown_workflow(error):
             return None
@@ -291,7 +301,7 @@ async def read_run(client: Client) -> WorkflowExecutionDescription | None:
 async def start_record(client: Client, claim: NamespaceClaim, *, replace: bool = False) -> bool:
     """Start the workflow. Return False if it is running already."""
     try:
-        await _bare(client).start_workflow(
+        await bare(client).start_workflow(
             TYPE,
             asdict(claim),
             id=WORKFLOW,
@@ -312,7 +322,7 @@ async def write_record(client: Client, run: WorkflowExecutionDescription, claim:
 
     Nothing is written if another run has replaced it: the namespace was claimed again.
     """
-    handle = _bare(client).get_workflow_handle(WORKFLOW, run_id=run.run_id)
+    handle = bare(client).get_workflow_handle(WORKFLOW, run_id=run.run_id)
     is_open = run.status is WorkflowExecutionStatus.RUNNING
     try:
         if is_open and run.history_length < LONGEST:
@@ -327,7 +337,7 @@ async def write_record(client: Client, run: WorkflowExecutionDescription, claim:
     await start_record(client, claim)
 
 
-def _bare(client: Client) -> Client:
+def bare(client: Client) -> Client:
     """Return a client on the same connection that neither encrypts nor traces."""
     config = client.config()
     config["data_converter"], config["interceptors"] = CONVERTER, []

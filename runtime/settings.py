@@ -203,6 +203,13 @@ _Recipients = Annotated[
         lambda text: all(_RECIPIENT.fullmatch(one.strip()) for one in text.split(",")),
     ),
 ]
+_Journal = Annotated[
+    str,
+    _checked(
+        "must be file: and the absolute path of a folder, such as file:/srv/journal",
+        lambda text: bool(re.fullmatch(r"file:/[^\x00-\x1f]*[^\x00-\x1f/]", text)),
+    ),
+]
 _Ages = Annotated[
     str,
     _checked(
@@ -310,6 +317,9 @@ class Settings(BaseSettings):
     plain_entries: _PlainEntries = "admit"
     """What workers do with entries that an SDK or a schedule [started in plain text](../run/privacy.md#encryption):
     `admit` or `refuse`. `refuse` needs encryption."""
+    journal: _Journal | None = None
+    """`file:/srv/journal`: folder of the [journal](../run/store.md#the-journal), on a disk apart from the store. The
+    same for all workers; needs a key for suppressions or encryption. Without it, the journal is in Temporal."""
     codec_origins: _Origins | None = None
     """Origins of Temporal's UI that may use [`scenario
     codec`](../run/privacy.md#decryption-in-temporals-ui-and-command-line), separated by commas."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from temporalio.client import Client
 
+from activities.journal.journal import Journal
 from activities.webhook.destinations.reading import read
 from authoring.publishing import Journeys, Publication, publish
 from runtime.connection import connect
@@ -181,6 +182,7 @@ class ScenarioClient:
             await StoreIdentity(temporal, store).verify()
             keys = keyring_of(settings, store)
             await check_keys(keys, store)
+            store.journal = Journal.configured(settings, temporal, store)
             temporal = bound_calls(encrypt_client(temporal, keys))
             client = cls(temporal, store, settings.platform, settings.destinations, settings.policies)
             try:

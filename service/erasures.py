@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 KEPT: Final = (
     "suppressions, and for 30 days passing bounces: hashes of addresses, which keep them from being written to",
-    "the contact's name as an HMAC, which keeps it from being taken in again",
+    "the contact's name as an HMAC, also in the journal, which keeps it from being taken in again",
     "answers to requests with an Idempotency-Key, sealed with the caller's API key: for 24 hours",
     "copies of the store that were made before, and its free pages: they hold the contact's key, wrapped, until the "
     "key of SCENARIO_ENCRYPTION_KEYS that wrapped it is destroyed, after 'scenario encryption rotate'",
@@ -137,9 +137,11 @@ class ErasureService:
         """Begin to erase a contact, or return the open erasure that it already has. It cannot be undone.
 
         The erasure is recorded before the key is destroyed, so a worker finishes it even if this process is killed.
-        Once this returns, entries, events and changes for the contact are refused. A dry run only counts.
+        Once this returns, entries, events and changes for the contact are refused, also after a restore of the store.
+        A dry run only counts.
 
-        Raise BadInput if a contact cannot have such an id.
+        Raise BadInput if a contact cannot have such an id, and JournalUnavailable if the erasure has begun, but is not
+        in the journal yet: the same request then waits for it again.
         """
         caller.check_all()
         contact = _as_in_entries(contact)
@@ -163,6 +165,8 @@ class ErasureService:
         if stored.finished_at is None:
             await keyring.destroy(contact)
             await self._start(stored.id)
+        if self._store.journal is not None:
+            await self._store.journal.confirm(stored.id)
         return await self.show(caller, stored.id)
 
     async def show(self, caller: Caller, identifier: str) -> ErasureView:

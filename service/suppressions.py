@@ -6,8 +6,9 @@ Addresses are hashed as soon as they are read. They are never stored, and never 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
@@ -129,14 +130,18 @@ class SuppressionService:
         source: str | None = None,
         scope: str = "",
         evidence: str = "",
+        name: str = "",
     ) -> Import:
         """Import a CSV file, line by line: wrong lines are reported, the others are stored.
 
         The first line names the columns, separated by commas or semicolons. The arguments are for lines without them.
+        The journal gets the file's `name` and digest instead of its lines.
         """
-        first = file.readline()
+        digest = hashlib.sha256()
+        lines = _digested(file, digest.update)
+        first = next(lines, "")
         delimiter = ";" if first.count(";") > first.count(",") else ","
-        names, rows = _header(first, delimiter), csv.reader(file, delimiter=delimiter, strict=True)
+        names, rows = _header(first, delimiter), csv.reader(lines, delimiter=delimiter, strict=True)
         hashes = self._hashes() if "address" in names else None
         result, batch = Import(), list[Suppression]()
 
@@ -148,12 +153,14 @@ class SuppressionService:
         given = {"channel": channel or "", "source": source or BY_HAND, "scope": scope, "evidence": evidence}
         for number, cells in _rows(rows, result):
             try:
-                batch.append(_line(names, cells, hashes, given))
+                batch.append(replace(_line(names, cells, hashes, given), imported=True))
             except BadInput as error:
                 result.bad.append((number, str(error)))
             if len(batch) >= SUPPRESSED_TOGETHER:
                 await store()
         await store()
+        if result.new:
+            await self._store.add_journal_entry("imported", {"file": name[-200:], "sha256": digest.hexdigest()})
         return result
 
     def _hashed(self, address: str, channel: str | None) -> tuple[str, tuple[str, ...]]:
@@ -221,6 +228,12 @@ def _header(line: str, delimiter: str) -> list[str]:
     if ("address" in names) == ("hash" in names):
         raise BadInput("line 1 has to name one of the columns 'address' and 'hash'")
     return names
+
+
+def _digested(file: TextIO, update: Callable[[bytes], None]) -> Iterator[str]:
+    for line in file:
+        update(line.encode(errors="replace"))
+        yield line
 
 
 def _rows(rows: Any, result: Import) -> Iterator[tuple[int, list[str]]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from typing import Self
 
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
@@ -27,6 +29,23 @@ class OwnNamespace:
 
     async def tend(self) -> None:
         pass
+
+
+class OwnJournal:
+    """Stands in for `Journal` where there is no Temporal: all entries are written."""
+
+    @classmethod
+    def configured(cls, *_: object) -> Self:
+        return cls()
+
+    async def confirm(self, _identifier: str) -> None:
+        pass
+
+
+@asynccontextmanager
+async def own_journal(*_: object, **_options: object) -> AsyncGenerator[None]:
+    """Stands in for `keeping_journal`."""
+    yield
 
 
 async def free(client: Client) -> None:

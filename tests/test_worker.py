@@ -35,7 +35,7 @@ from runtime.store import AttemptWriter, Store, StoreUnavailable
 from runtime.telemetry import metrics
 from runtime.telemetry.exposition import Exposition
 from runtime.telemetry.telemetry import Telemetry
-from tests.claims import OwnNamespace
+from tests.claims import OwnNamespace, own_journal
 from tests.factories import NOW, present, stored_campaign
 from tests.fakes import Clock
 from tests.measured import now
@@ -176,6 +176,7 @@ def hands(monkeypatch: pytest.MonkeyPatch) -> list[Hand]:
     for name in ("encrypt_client", "tune_garbage_collection"):
         monkeypatch.setattr(f"worker.{name}", Mock())
     monkeypatch.setattr("worker.StoreIdentity", OwnNamespace)
+    monkeypatch.setattr("worker.keeping_journal", own_journal)
     monkeypatch.setattr("worker.PollerCheck", Calm)
     monkeypatch.setattr("worker.workers", AsyncMock(return_value=made))
     return made

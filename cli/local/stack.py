@@ -24,6 +24,7 @@ from activities.attempt import Log
 from activities.audience.sync import starting_audience_syncs
 from activities.channel import adapters
 from activities.dependencies import INBOX, WorkerServices, channels_of, sending_events
+from activities.journal.journal import Journal, delivering_journal
 from activities.retention import keep_schedule
 from activities.webhook.destinations.reading import DestinationsFile
 from activities.webhook.route import Diverted
@@ -105,7 +106,10 @@ async def local(
         keys = keyring_of(environment, opened_store)
         await check_keys(keys, opened_store)
         connected = await connect(server.address, role="local")
+        journal = opened_store.journal = Journal.configured(environment, connected, opened_store)
         await StoreIdentity(connected, opened_store).settle()
+        await journal.begin_anew()
+        await stack.enter_async_context(delivering_journal(journal))
         temporal, working = encrypt_client(connected, keys), encrypt_client(connected, keys, worker=True)
         await search_attributes.ensure(temporal)
         if send and not resume:

@@ -42,6 +42,11 @@ def read_plain(text: str) -> bytes | None:
     return base64.urlsafe_b64decode(text[3:]) if text.startswith("p1.") else None
 
 
+def plain_text(key: bytes) -> str:
+    """Return the text of an unwrapped key."""
+    return f"p1.{base64.urlsafe_b64encode(key).decode()}"
+
+
 class KeyWrapping:
     """Wraps and unwraps keys."""
 
@@ -115,7 +120,7 @@ use, since none can be destroyed either.
 """
 _KEPT: Final = 20_000  # keys
 _SHARED: Final = "shared"
-_INDEX: Final = "index"
+INDEX: Final = "index"
 """Names of the keys that belong to no contact. An HMAC is longer."""
 _SEALED: Final = re.compile(r"e1\.([0-9a-f]{32})\.([A-Za-z0-9_=-]+)", re.ASCII)
 
@@ -239,7 +244,7 @@ class Keyring:
     async def name_of(self, contact: str) -> str:
         """Return the name of a contact in the store: an HMAC of its id, in hex."""
         if not self._index:
-            row = await self._kept(_INDEX)
+            row = await self._kept(INDEX)
             self._index, self._index_id = self.unwrapped(row), row.key_id
         return hmac.digest(self._index, contact.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
 
@@ -256,7 +261,7 @@ class Keyring:
 
     async def _knows_any(self) -> bool:
         # A query must not create the index key: without one, no contact is known.
-        return bool(self._index) or await self._store.contact_key_of(_INDEX) is not None
+        return bool(self._index) or await self._store.contact_key_of(INDEX) is not None
 
     async def _kept(self, name: str) -> WrappedKey:
         known = name in self._of  # before the read, since another task may create it meanwhile
@@ -273,7 +278,7 @@ class Keyring:
         A key that is `known`, but missing now, shows an older copy.
         """
         before = self._index_id  # as above
-        index = await self._store.contact_key_of(_INDEX)
+        index = await self._store.contact_key_of(INDEX)
         if known or (before and (index is None or index.key_id != before)):
             raise UnknownKey(
                 "SCENARIO_STORE names another store than when this process started: correct it, or restart this process"
@@ -293,9 +298,9 @@ class Keyring:
     def _wrapped(self, key: bytes, name: str) -> str:
         if self._wrapping is not None:
             return self._wrapping.close(key, name)
-        if name != _INDEX:
+        if name != INDEX:
             raise UnknownKey("data must be encrypted: set the workers' SCENARIO_ENCRYPTION_KEYS here, too")
-        return f"p1.{base64.urlsafe_b64encode(key).decode()}"
+        return plain_text(key)
 
     async def _stored(self, identifier: str) -> WrappedKey:
         row = await self._store.contact_key(identifier)

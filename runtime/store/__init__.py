@@ -29,6 +29,7 @@ from runtime.store.database import Database
 from runtime.store.deliveries import Attempt, AttemptCount, BackoffCount, Deliveries, DestinationTraffic, OutcomeCounts
 from runtime.store.entries import AcceptedEntries, AcceptedEntry, Entries, JourneyCount
 from runtime.store.erasures import Erasures
+from runtime.store.journal import JournalEntries
 from runtime.store.leases import Leases, NamespaceClaim, NamespaceClaims
 from runtime.store.memberships import AudienceMemberships
 from runtime.store.migrations import ensure_current, upgrade
@@ -100,6 +101,7 @@ class Store(
     Retention,
     OutgoingSends,
     NamespaceClaims,
+    JournalEntries,
 ):
     """All tables, in SQLite or PostgreSQL.
 

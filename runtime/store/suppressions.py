@@ -15,13 +15,14 @@ import sqlalchemy as sa
 
 from runtime.store.database import Queries, in_chunks, insert_new, matching, row_of
 from runtime.store.deliveries import deliveries
-from runtime.store.schema import SafeText, provider_events, soft_bounces, table_of
+from runtime.store.schema import Flag, SafeText, provider_events, soft_bounces, table_of
 from scenario.policies.suppression import SOFT, SOFT_BOUNCES, SOFT_SPAN, Suppression, lasting
 
 suppressions = table_of(
     "suppressions",
     Suppression,
     sa.Column("source", SafeText, nullable=False),
+    sa.Column("imported", Flag, nullable=False, server_default="0"),
     # The address first: read before each attempt.
     sa.PrimaryKeyConstraint("channel", "address_hash", "scope", "source"),
     sa.Index(None, "suppressed_at"),

@@ -218,6 +218,9 @@ PROBLEMS: Final = Gauge(
 )
 ERASURES: Final = Gauge("scenario.erasures", "{erasure}", "erasures of contacts that are not finished")
 ERASURES_OLDEST_AGE: Final = Gauge("scenario.erasures.oldest_age", "s", "age of the oldest of them; 0 without any")
+JOURNAL_OLDEST_AGE: Final = Gauge(
+    "scenario.journal.oldest_age", "s", "age of the oldest change that is not in the journal yet; 0 without any"
+)
 CAMPAIGN_LINES: Final = Counter(
     "scenario.campaign.lines{outcome}",
     "{line}",
@@ -304,7 +307,7 @@ NAMESPACE_RETENTION: Final = Gauge(
 
 OF_ALL: Final = (
     *(JOURNEYS, HELD, HELD_OLDEST_AGE, BACKLOG, BACKLOG_AGE, POLLERS, PROBLEMS, ERASURES, ERASURES_OLDEST_AGE),
-    *(CAMPAIGNS, CAMPAIGNS_STALLED_AGE, AUDIENCES_HELD, NAMESPACE_RETENTION, POLL_AGE),
+    *(JOURNAL_OLDEST_AGE, CAMPAIGNS, CAMPAIGNS_STALLED_AGE, AUDIENCES_HELD, NAMESPACE_RETENTION, POLL_AGE),
     *(OUTGOING_PENDING, OUTGOING_OLDEST_AGE),
 )
 """Reported by one worker for all: see `runtime.telemetry.polling`."""

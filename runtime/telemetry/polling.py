@@ -100,6 +100,7 @@ class ClusterMetrics:
             "journeys": self._journeys,
             "problems": self._problems,
             "erasures": self._erasures,
+            "journal": self._journal,
             "campaigns": self._campaigns,
             "audiences": self._audiences,
             "outgoing events": self._outgoing,
@@ -201,6 +202,10 @@ class ClusterMetrics:
         number, oldest = await self._store.count_open_erasures()
         age = (self._server_time() - oldest).total_seconds() if oldest else 0.0
         return {metrics.ERASURES: [((), number)], metrics.ERASURES_OLDEST_AGE: [((), age)]}
+
+    async def _journal(self) -> Figures:
+        oldest = await self._store.oldest_in_outbox()
+        return {metrics.JOURNAL_OLDEST_AGE: [((), (datetime.now(UTC) - oldest).total_seconds() if oldest else 0.0)]}
 
     async def _campaigns(self) -> Figures:
         states: Counter[str] = Counter(dict.fromkeys(("scheduled", "running", "paused"), 0))

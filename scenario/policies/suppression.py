@@ -50,6 +50,8 @@ class Suppression:
     """A list's id or name; empty for all."""
     evidence: str = ""
     """Evidence such as a status, without addresses and numbers."""
+    imported: bool = False
+    """True if it was read from a file, which the journal names in its place."""
 
     @property
     def words(self) -> str:

@@ -16,6 +16,8 @@ from typing import Final, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 
+from activities.journal.journal import journal_in
+from activities.journal.replay import lacking
 from runtime.encryption.codec import contact_of
 from runtime.store import AcceptedEntry, StoredEntry
 from runtime.store.deliveries import DELIVERED, Attempt
@@ -59,11 +61,11 @@ MEANINGS: Final = {
 }
 NOT_COMPARED: Final = (
     "entries and events that came in and are on neither side: have your platform send them again",
-    "suppressions: import what your platform and your mail server's log know of unsubscribes and bounces",
+    "suppressions that are not in the journal: import what your platform and your mail server's log know",
     "places under caps: contacts may get more than caps allow, until these look back no further",
     "published versions: publish the same files in the same order",
     "keys of contacts: data encrypted with them cannot be read",
-    "erased contacts, closed scenarios, API keys: erase, close, make and revoke them again",
+    "API keys: make and revoke them again",
     "goals reached, people per step, the log of attempts: data since the backup is missing",
 )
 """Losses that neither side can show."""
@@ -102,12 +104,14 @@ class Reconciliation(BaseModel):
     counts: dict[Kind, int] = Field(default_factory=dict[Kind, int])
     repaired: dict[Kind, int] = Field(default_factory=dict[Kind, int])
     missing_versions: list[MissingVersion] = Field(default_factory=list[MissingVersion])  # to publish again
+    forgotten: int = 0  # number of erased contacts and suppressed addresses of the journal that the store lacked
     not_compared: tuple[str, ...] = NOT_COMPARED
 
     @property
     def is_clean(self) -> bool:
         """Return True if nothing differs, or all that differed was repaired."""
-        return not self.missing_versions and self.counts == self.repaired
+        is_complete = self.repair or not self.forgotten
+        return is_complete and not self.missing_versions and self.counts == self.repaired
 
     def add(self, finding: Discrepancy) -> None:
         for numbers in (self.counts, *([self.repaired] if finding.repaired else [])):
@@ -160,6 +164,8 @@ class Reconciler:
     async def run(self) -> Reconciliation:
         """Compare everything, and repair it if that is asked for. After a StoreError or RPCError, run it again."""
         result = Reconciliation(namespace=self._client.temporal.namespace, repair=self._repair, since=self._since)
+        if (journal := journal_in(self._store)) is not None:  # first, since journeys of erased contacts differ
+            result.forgotten = await lacking(journal, repair=self._repair)
         for part in (self._sent(), self._pending(), self._stored(), self._running(), self._ended()):
             async for finding in part:
                 result.add(finding)

@@ -14,7 +14,7 @@ from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import AttributesMissing, ConnectionFailed, SetupError
 from runtime.process import free_port
 from runtime.store import Store
-from tests.claims import OwnNamespace
+from tests.claims import OwnJournal, OwnNamespace
 from tests.cli.conftest import Client, Run, Stored
 from tests.cli.samples import WELL
 from tests.cli.test_campaign import Campaigns
@@ -104,6 +104,7 @@ def test_a_command_without_the_encryption_keys_sends_nothing(run: Run, stored: S
     stored(seal)
     monkeypatch.setattr("service.client.connect", connect)
     monkeypatch.setattr("service.client.StoreIdentity", OwnNamespace)
+    monkeypatch.setattr("service.client.Journal", OwnJournal)
     said = "the store has keys of contacts, so journeys are encrypted: set SCENARIO_ENCRYPTION_KEYS here, too"
     assert run("event", "7", "ordered") == Ran(1, "", f"scenario: {said}\n")
 

@@ -1,6 +1,7 @@
 """Addresses that get no messages, erased contacts and wrapped keys: no address is kept, shown or quoted."""
 
 import base64
+import hashlib
 import io
 import sys
 from collections.abc import Callable
@@ -97,6 +98,18 @@ def test_they_are_listed_by_their_hashes(suppress: Run, suppressed: Suppressed, 
         (("--limit", "1"), ["unsub"]),
     ):
         assert [one["source"] for one in suppress("--list", *options, "--format", "json").json] == sources
+
+
+def test_the_journal_gets_a_files_name_and_digest_instead_of_its_lines(
+    suppress: Run, suppressed: Suppressed, stored: Stored, tmp_path: Path
+):
+    (tmp_path / "in.csv").write_text(f"address\n{ADA}\nbob@example.com\n", "utf-8")
+    assert suppress("--import", "in.csv").status == 0
+    assert suppress("--import", "in.csv").out == "0 suppressed, 2 known already, 0 wrong\n"
+    assert len(suppressed()) == 2
+    _, entries = stored(lambda store: store.outbox(9))
+    digest = hashlib.sha256((tmp_path / "in.csv").read_bytes()).hexdigest()
+    assert [(entry.kind, entry.data) for entry in entries] == [("imported", {"file": "in.csv", "sha256": digest})]
 
 
 def test_a_file_is_brought_in_line_by_line(suppress: Run, suppressed: Suppressed, tmp_path: Path):

@@ -31,7 +31,7 @@ from runtime.settings import Settings
 from runtime.store import Store, StoreError, StoreUnavailable
 from runtime.telemetry import metrics
 from service.authoring_process import Authoring
-from tests.claims import OwnNamespace
+from tests.claims import OwnNamespace, own_journal
 from tests.factories import add_key
 from tests.fakes import RefusingService
 from tests.measured import Measured, now
@@ -121,6 +121,7 @@ def connected(monkeypatch: pytest.MonkeyPatch) -> Queue:
 
     monkeypatch.setattr(serving, "connect", connect)
     monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
+    monkeypatch.setattr(serving, "keeping_journal", own_journal)
     monkeypatch.setattr(serving, "running_operations", operations)
     monkeypatch.setattr(Authoring, "prepare", queue.prepared)
     return queue
@@ -271,6 +272,7 @@ async def test_asked_to_stop_before_it_is_ready_it_does(begin: Begin, monkeypatc
 
     monkeypatch.setattr(serving, "connect", connect)
     monkeypatch.setattr(serving, "StoreIdentity", OwnNamespace)
+    monkeypatch.setattr(serving, "keeping_journal", own_journal)
     task = asyncio.create_task(begin(Parts(api=True)))
     await waiting.wait()
     os.kill(os.getpid(), signal.SIGTERM)

@@ -51,6 +51,7 @@ def test_nothing_has_to_be_set(monkeypatch: pytest.MonkeyPatch):
         ("TRUSTED_EVENTS", "email.clicked, sms.replied,contact.unsubscribed"),
         ("CALLBACK_KEY", KEY),
         ("RETENTION", "entries=2y"),
+        ("JOURNAL", "file:/srv/scenario journal"),
         ("SUPPRESSION_KEY_PREVIOUS", f"{KEY}, {KEY}"),
     ],
 )
@@ -85,6 +86,9 @@ def test_a_good_value_is_taken(name: str, value: str, tmp_path: Path, monkeypatc
         ("API_ORIGINS", f"https://shop.example.com/{PASSWORD}", "must be origins such as https://"),
         ("API_ORIGINS", "*", "must be origins such as https://"),
         ("RETENTION", "claims=3d", "must be ages from 1d"),
+        ("JOURNAL", f"/srv/{PASSWORD}", "must be file: and the absolute path of a folder"),
+        ("JOURNAL", f"file:{PASSWORD}", "must be file: and the absolute path of a folder"),
+        ("JOURNAL", f"ftp://{PASSWORD}/journal", "must be file: and the absolute path of a folder"),
         ("TRUSTED_EVENTS", "email.clicked order.delivered", "must be reserved names of events such as sms.replied"),
         ("TRUSTED_EVENTS", "order.delivered", "must be reserved names of events such as sms.replied"),
         ("TRUSTED_EVENTS", "email.clicked,contact.changed", "must be reserved names of events such as sms.replied"),

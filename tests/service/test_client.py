@@ -20,7 +20,7 @@ from scenario.words import Operation
 from service.client import EventView, ScenarioClient
 from service.errors import JourneyFailed, MistakenEntry, NotAccepted, NotEntered, NotFound, UnderWay
 from tests import factories
-from tests.claims import OwnNamespace
+from tests.claims import OwnJournal, OwnNamespace
 from tests.factories import admission_request, present
 from tests.fakes import RefusingService
 from tests.journey import shown as shown_journey
@@ -213,6 +213,7 @@ def unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("service.client.connect", connect)
     monkeypatch.setattr("service.client.StoreIdentity", OwnNamespace)
+    monkeypatch.setattr("service.client.Journal", OwnJournal)
 
 
 @pytest.mark.usefixtures("unanswered")

@@ -1,7 +1,7 @@
-"""The store's tables, and the triggers that report their rows as outgoing events.
+"""The store's tables, and the triggers that report their rows as outgoing events and hand changes to the journal.
 
-An event is written in the transaction that writes the row, by whatever statement. Without anybody who wants its type,
-it is not stored.
+Both are written in the transaction that writes the row, by whatever statement. Without anybody who wants its type, an
+event is not stored.
 
 Until the first release, the tables are those of the `metadata` in `runtime.store.schema`. For the release, write out
 their statements here, as `sqlalchemy.create_mock_engine` prints them: the schema changes later, and this migration
@@ -75,7 +75,34 @@ WHERE destination = NEW.destination AND paused_at < NEW.started_at AND NEW.outco
 """
 _OF_CAMPAIGN: Final = {"subject": "NEW.name", "contact": "NULL"}
 _OF_DESTINATION: Final = {"scenario": "NULL", "contact": "NULL"}
+_JOURNAL: Final = """
+INSERT INTO journal_outbox (id, kind, recorded_at, data) SELECT {id}, '{kind}', {now}, {data}
+WHERE NOT EXISTS (SELECT 1 FROM journal_state WHERE behind = 1);
+"""
+
+
+def _journaled(kind: str, id_: str = "{id}", row: str = "NEW", **data: str) -> str:
+    """Return the statement that hands a change to the journal. `data` are columns by their names in the journal."""
+    named = ", ".join(f"'{name}', {row}.{column}" for name, column in data.items())
+    return _JOURNAL.format(id=id_, kind=kind, now="{now}", data=f"{{object}}({named}){{as_text}}")
+
+
+_ADDRESS: Final = {"channel": "channel", "address": "address_hash", "scope": "scope", "source": "source"}
 _TRIGGERS: Final = {
+    "entry_journaled": ("DELETE ON journal_outbox", "1 = 1", "UPDATE journal_state SET position = position + 1;"),
+    "contact_erased": ("INSERT ON erasures", "1 = 1", _journaled("erased", id_="NEW.id", contact="contact_hash")),
+    "address_suppressed": (
+        "INSERT ON suppressions",
+        "NEW.imported = 0",
+        _journaled("suppressed", **_ADDRESS, suppressed_at="suppressed_at"),
+    ),
+    "address_unsuppressed": ("DELETE ON suppressions", "1 = 1", _journaled("unsuppressed", row="OLD", **_ADDRESS)),
+    "scenario_closed": (
+        "INSERT ON closed_scenarios",
+        "1 = 1",
+        _journaled("closed", scenario="scenario", closed_at="closed_at"),
+    ),
+    "scenario_opened": ("DELETE ON closed_scenarios", "1 = 1", _journaled("opened", row="OLD", scenario="scenario")),
     # A campaign may withdraw an entry that it has admitted, and admit it again.
     "entries_inserted": (
         "INSERT ON entries",
@@ -151,7 +178,7 @@ _TRIGGERS: Final = {
         _report("'destination.recovered'", "{now}", subject="OLD.destination", **_OF_DESTINATION),
     ),
 }
-"""The triggers that report rows: the event of a table, its condition, and the statements."""
+"""The triggers, by name: the event of a table, its condition, and the statements."""
 _POSTGRESQL: Final = {
     "id": "replace(CAST(gen_random_uuid() AS text), '-', '')",
     "now": "clock_timestamp()",

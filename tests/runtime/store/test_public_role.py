@@ -43,6 +43,7 @@ async def test_the_documented_rights_are_enough_for_callbacks_and_unsubscribing(
     async with Store.open(restricted_url, migrate=False) as store:
         await store.check()
         assert await store.namespace_claim("default") is None
+        assert await store.journal_state() is None
         await store.database_identity()
         keys = store.sealing = Keyring(store, None)
         await check_keys(keys, store)

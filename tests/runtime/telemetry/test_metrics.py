@@ -38,6 +38,7 @@ scenario.erasures
 scenario.erasures.oldest_age
 scenario.held destination reason
 scenario.held.oldest_age
+scenario.journal.oldest_age
 scenario.journeys scenario state
 scenario.key setting key
 scenario.log.dropped

@@ -164,6 +164,7 @@ async def test_everything_is_told_in_a_dozen_calls(store: Store, poller: Poller)
     assert told.pop("scenario.campaigns.stalled_age")[()] == pytest.approx(20 * 60, abs=60)
     assert told.pop("scenario.held.oldest_age")[()] == pytest.approx(5 * 3600, abs=60)
     assert told.pop("scenario.erasures.oldest_age")[()] == pytest.approx(2 * 3600, abs=60)
+    assert 0 < told.pop("scenario.journal.oldest_age")[()] < 60  # of that erasure, which is not in the journal yet
     assert told.pop("scenario.outgoing.oldest_age")[("crm",)] == pytest.approx(3600, abs=60)
     assert told == {
         "scenario.outgoing.pending": {
