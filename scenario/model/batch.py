@@ -49,7 +49,7 @@ class ItemResults(Model):
     """
 
     list: FieldPath | None = optional(
-        "Where the list is, or an object whose fields are lists. By default, the response is the list.",
+        "Where the list is, or an object of lists. By default, the response is the list.",
         examples=["errors", "error.details.0.errors"],
     )
     count: FieldPath | None = optional(
