@@ -203,13 +203,8 @@ _Recipients = Annotated[
         lambda text: all(_RECIPIENT.fullmatch(one.strip()) for one in text.split(",")),
     ),
 ]
-_Journal = Annotated[
-    str,
-    _checked(
-        "must be file: and the absolute path of a folder, such as file:/srv/journal",
-        lambda text: bool(re.fullmatch(r"file:/[^\x00-\x1f]*[^\x00-\x1f/]", text)),
-    ),
-]
+_FOLDER: Final = "must be file: and the absolute path of a folder, such as file:/srv/journal"
+_Journal = Annotated[str, _checked(_FOLDER, lambda text: bool(re.fullmatch(r"file:/[^\x00-\x1f]*[^\x00-\x1f/]", text)))]
 _Ages = Annotated[
     str,
     _checked(
