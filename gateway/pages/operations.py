@@ -71,14 +71,18 @@ def operation_link(which: JourneyFilter, operation: str, most: int | None = None
 async def _confirm_on_held(page: Page) -> Response:
     operation, which, most = _selected(page.given)
     count, samples = await page.use.held.matching(page.caller, which, min(SHOWN, most or SHOWN))
+    uncertain = await page.use.operations.journeys.uncertain(which) if operation is Operation.RETRY else None
+    # A group of nothing else needs the tick.
+    left_out = uncertain.total if uncertain is not None and which.reason != UNKNOWN else 0
+    goes_to = max(count - left_out, 0)
     return page.render(
         "held_operation.html",
         verb=operation,
         which=which,
         most=most,
         count=count,
-        uncertain=await page.use.operations.journeys.uncertain(which) if operation is Operation.RETRY else None,
-        goes_to=count if most is None else min(count, most),
+        uncertain=uncertain,
+        goes_to=goes_to if most is None else min(goes_to, most),
         samples=samples,
         reasons=CAUSES,
     )

@@ -192,6 +192,11 @@ async def test_what_may_have_been_delivered_is_retried_only_if_confirmed(site: S
     at, form = f"/held/operation?destination={WAX.destination}&operation=", {**FORM, "step": "", "cause": ""}
     look = await site.get(f"{at}retry")
     assert said in look.text()
+    assert "Would go to 2 of 5 Scenario" in look.text()
+    assert "Retry 2 journeys" in look.texts("form button")
+    assert "Would go to 1 of 5 Scenario" in (await site.get(f"{at}retry&most=1")).text()
+    assert "Would go to 5 Scenario" in (await site.get(f"{at}skip")).text()
+    assert "Would go to 3 Scenario" in (await site.get(f"{at}retry&scenario=winback&step=wax&cause=unknown")).text()
     assert look.values("#unknown", "value") == ["yes"]
     for more, expected in (({}, False), ({"unknown": "yes"}, True)):
         await site.send("/held/operation", {**form, "scenario": "", **more}, page="/held")
