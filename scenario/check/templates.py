@@ -87,6 +87,7 @@ def check_templates(
     """Report mistakes in the templates of a scenario with misspelt keys corrected and texts of files in place."""
     trigger, marketing = data.get("trigger"), data.get("purpose") != TRANSACTIONAL
     anywhere: set[str] = set()
+    unkept = {name: (f"responses.{name}", _unkept(name, report.line(at))) for name, at in known_ways.saves.items()}
     for template in templates(data):
         here, step = known_ways.at(template.path), template.step
         model = BaseStep if step is None else step.model
@@ -108,7 +109,7 @@ def check_templates(
                 unsubscribe=marketing and model.recipient is not None,
                 responses=here.responses,
                 # A condition and a switch are asked about what may be missing, and tell.
-                possibly_missing={} if looks or template.met else _possibly_missing(here, known_ways, report),
+                possibly_missing={} if looks or template.met else _possibly_missing(here, unkept, report),
             )
         )
         if step is not None and "batch" in step.keys:
@@ -260,16 +261,18 @@ def _elsewhere(template: Template, known: Roots, report: Report) -> None:
         report.add(template.path, "out-of-scope", message, offset=found.start() if found else 0)
 
 
-def _possibly_missing(here: KnownVariables, known_ways: VariableMap, report: Report) -> Mapping[str, str]:
-    """Return why the event and the saved responses may be missing, and what to do, by path."""
+def _possibly_missing(here: KnownVariables, unkept: Mapping[str, tuple[str, str]], report: Report) -> Mapping[str, str]:
+    """Return why the event and the saved responses may be missing, by path. `unkept` has that by response."""
     unsure = _unsure(here, report) if here.comes else ""
-    missing = {"event": unsure} if unsure else {}
-    for name in here.responses.keys() - here.answered:
-        line = report.line(known_ways.saves[name])
-        ask = f"ask {{% if responses.{name} %}}, give a default, {{{{ responses.{name}.… | default: '-' }}}}"
-        why = f"the step on line {line} keeps only a response that fits. For others, {ask}"
-        missing[f"responses.{name}"] = f"{why}, or hold the journey with 'required: true' in its 'save'"
-    return missing
+    missing = dict(unkept[name] for name in here.responses.keys() - here.answered)
+    return {**missing, "event": unsure} if unsure else missing
+
+
+def _unkept(name: str, line: int) -> str:
+    """Return why a saved response may be missing, and what to do."""
+    ask = f"ask {{% if responses.{name} %}}, give a default, {{{{ responses.{name}.… | default: '-' }}}}"
+    why = f"the step on line {line} keeps only a response that fits. For others, {ask}"
+    return f"{why}, or hold the journey with 'required: true' in its 'save'"
 
 
 def _unsure(here: KnownVariables, report: Report) -> str:

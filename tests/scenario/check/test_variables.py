@@ -11,7 +11,9 @@ from scenario.check.variables import ListOf, Object, Tree, Value, roots, tree_of
 from scenario.entry.entry import clean, parse_entry
 from scenario.entry.objects import DATA, Contact, with_trigger
 from scenario.model.scenario import TRIGGERS
+from scenario.source.report import Report
 from scenario.time import zone_of
+from scenario.type_guards import Path
 
 BY_TRIGGER = {
     "order": {"order", "ticket"},
@@ -301,6 +303,23 @@ RESPONSES: tuple[tuple[str, str | None], ...] = (
 @pytest.mark.parametrize(("steps", "finding"), RESPONSES, ids=[steps for steps, _ in RESPONSES])
 def test_a_response_is_there_behind_the_step_that_keeps_it(steps: str, finding: str | None):
     assert findings(steps) == ([] if finding is None else [finding])
+
+
+def test_the_check_of_many_responses_takes_time_in_proportion(monkeypatch: pytest.MonkeyPatch):
+    lines: list[Path] = []
+    find = Report.line
+
+    def count(report: Report, path: Path) -> int:
+        lines.append(path)
+        return find(report, path)
+
+    monkeypatch.setattr(Report, "line", count)
+    asked = "".join(
+        WAX.replace("wax", f"wax{n}") + ASKED_SMS.replace("wax", f"wax{n}").replace(": a", f": a{n}") + "\n"
+        for n in range(100)
+    )
+    assert findings(asked) == []
+    assert len(lines) <= 200
 
 
 def test_an_exit_rule_may_ask_for_any_response_and_an_entry_rule_for_none():
