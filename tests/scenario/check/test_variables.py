@@ -10,9 +10,9 @@ from scenario.check.check import check
 from scenario.check.variables import ListOf, Object, Tree, Value, roots, tree_of
 from scenario.entry.entry import clean, parse_entry
 from scenario.entry.objects import DATA, Contact, with_trigger
+from scenario.entry.values import PlatformDates
 from scenario.model.scenario import TRIGGERS
 from scenario.source.report import Report
-from scenario.time import zone_of
 from scenario.type_guards import Path
 
 BY_TRIGGER = {
@@ -77,7 +77,7 @@ def test_the_trees_are_those_of_the_data_that_come_out(trigger: str):
     }
     data: dict[str, Any] = {DATA[trigger][0]: {"products": [{}]}} if trigger in DATA else {}
     entry = parse_entry({"scenario": "a", "contact": contact, "trigger": {"type": trigger, **data}})
-    cleaned = with_trigger(clean(entry, zone_of()))
+    cleaned = with_trigger(clean(entry, PlatformDates()))
     known = roots(trigger).known
     assert set(cleaned) == {"contact", "trigger"} | BY_TRIGGER.get(trigger, set())
     for name, value in cleaned.items():
