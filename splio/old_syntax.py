@@ -9,6 +9,7 @@ from html import unescape
 from typing import Any, Final
 
 from scenario.check.templates import templates
+from scenario.liquid.markup import find_markup
 from scenario.source.findings import clip
 from scenario.source.report import Report
 from scenario.type_guards import Path, walk
@@ -17,8 +18,6 @@ _MARKUP: Final = re.compile(
     r"\$(?:(?P<table>[A-Za-z_]\w{0,60})\.)?(?P<name>[A-Za-z_]\w{0,120})\$|(?P<tag>\{\s{0,20}SPLIO\b)",
     re.ASCII | re.IGNORECASE,
 )
-_OPENING: Final = re.compile(r"\{[{%]")
-_CLOSING: Final = {"{{": "}}", "{%": "%}"}
 _LONGEST_TAG: Final = 2_000
 _QUOTES: Final = {'"': '"', "'": "'", "“": "”"}
 
@@ -61,25 +60,11 @@ class OldTag(OldSyntaxPart):
 def split_template(source: str, *, liquid: bool = False) -> Iterator[OldSyntaxPart]:
     """Yield all parts of a template, in order and without gaps."""
     at = 0
-    for span in _find_liquid(source) if liquid else ():
-        yield from _find_old_syntax(source, at, span.start)
-        yield span
-        at = span.end
+    for start, end in find_markup(source) if liquid else ():
+        yield from _find_old_syntax(source, at, start)
+        yield ExistingLiquid(start, end)
+        at = end
     yield from _find_old_syntax(source, at, len(source))
-
-
-def _find_liquid(source: str) -> Iterator[ExistingLiquid]:
-    at = 0
-    absent: set[str] = set()
-    while found := _OPENING.search(source, at):
-        closing = _CLOSING[found[0]]
-        close = -1 if closing in absent else source.find(closing, found.end())
-        if close == -1:
-            absent.add(closing)
-            at = found.end()
-        else:
-            at = close + 2
-            yield ExistingLiquid(found.start(), at)
 
 
 def _find_old_syntax(source: str, at: int, end: int) -> Iterator[OldSyntaxPart]:

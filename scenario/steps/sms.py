@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Final
 from pydantic import Field
 from typing_extensions import override
 
+from scenario.liquid.markup import replace_markup
 from scenario.liquid.shapes import Kind
 from scenario.model.parts import Name, OnUnknown, Text
 from scenario.policies.suppression import Source
@@ -19,7 +20,6 @@ from scenario.steps.delivery import ON_UNKNOWN, DeliveryStep
 
 _LONGEST: Final = 1_600
 """Characters that providers take, in ten parts or more."""
-_TAGS: Final = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 _FORK: Final = re.compile(r"\{%-?\s*(?:if|unless|case|for|comment|capture|abort)\b")
 """Tags by which not all of the text is sent."""
 _QUOTED: Final = re.compile("[“„‟«»”‘‚’].*[”“‟»«’‘]", re.DOTALL)
@@ -50,13 +50,13 @@ class Sms(DeliveryStep):
     @override
     def flaws(cls, keys: Mapping[str, Any]) -> Iterator[Flaw]:
         text = keys.get("text")
-        least = len(_TAGS.sub("", text).strip()) if isinstance(text, str) and not _FORK.search(text) else 0
+        least = len(replace_markup(text).strip()) if isinstance(text, str) and not _FORK.search(text) else 0
         if least > _LONGEST:
             message = (
                 f"this has {least:,} characters, and providers refuse an SMS of more than {_LONGEST:,}: shorten it"
             )
             yield Flaw(("text",), "length", message, severity="warning")
-        own = _TAGS.sub(lambda tag: " " * len(tag[0]), text) if isinstance(text, str) else ""
+        own = replace_markup(text, " ") if isinstance(text, str) else ""
         if _QUOTED.fullmatch(own):  # a finding already: they would be sent
             own = f" {own[1:-1]} "
         if found := find_typographic(own):
