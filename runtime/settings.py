@@ -310,8 +310,7 @@ class Settings(BaseSettings):
     encryption_keys_file: FilePath | None = None
     """File with these keys, one or more on a line, with comments after `#`."""
     plain_entries: _PlainEntries = "admit"
-    """What workers do with entries that an SDK or a schedule [started in plain text](../run/privacy.md#encryption):
-    `admit` or `refuse`. `refuse` needs encryption."""
+    """`admit` or, with encryption, `refuse` entries [started in plain text](../run/privacy.md#encryption)."""
     journal: _Journal | None = None
     """`file:/srv/journal`: folder of the [journal](../run/store.md#the-journal), on a disk apart from the store. The
     same for all workers; needs a key for suppressions or encryption. Without it, the journal is in Temporal."""
