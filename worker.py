@@ -62,6 +62,7 @@ from runtime.encryption.codec import check_keys, keyring_in, keyring_of, recordi
 from runtime.encryption.converter import encrypt_client
 from runtime.errors import SetupError, WorkerFailed
 from runtime.identity import StoreIdentity, guarding_identity
+from runtime.platform_dates import agree_on_dates
 from runtime.process import HOST
 from runtime.process.health import Check, ClockCheck, health_pages, measuring_keys, measuring_readiness, watching
 from runtime.process.namespace import PollerCheck, watching_namespace
@@ -238,8 +239,9 @@ async def serve(
     health_port: int | None = None,
     health_host: str = HOST,
     telemetry: Telemetry | None = None,
+    change_dates: bool = False,
 ) -> None:
-    """Run the worker until it is asked to stop.
+    """Run the worker until it is asked to stop. With `change_dates`, SCENARIO_PLATFORM_DATES may have changed.
 
     Raise SetupError if a setting is wrong, there is no server, or a queue cannot be polled.
     """
@@ -284,6 +286,7 @@ async def serve(
         identity = StoreIdentity(client, store)
         await identity.ensure()
         await store.check(writing=True)  # a read-only store would fail at the first journey
+        await agree_on_dates(settings, store, change=change_dates)
         await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=True))
         keys = keyring_of(settings, store)
         await check_keys(keys, store)
@@ -366,13 +369,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     parser.add_argument("--queues", default=",".join(QUEUES), help="task queues to serve, separated by commas")
     for what, pages in (("health", "/healthz and /readyz"), ("metrics", "metrics for Prometheus, at /metrics,")):
         parser.add_argument(f"--{what}-port", type=int, help=f"serve {pages} on this port")
-        parser.add_argument(
-            f"--{what}-host",
-            type=_address,
-            default=HOST,
-            metavar="ADDRESS",
-            help=f"listen on this address instead of {HOST}; 0.0.0.0 for all",
-        )
+        listen = f"listen on this address instead of {HOST}; 0.0.0.0 for all"
+        parser.add_argument(f"--{what}-host", type=_address, default=HOST, metavar="ADDRESS", help=listen)
+    parser.add_argument("--change-dates", action="store_true", help="accept another SCENARIO_PLATFORM_DATES for all")
     given = parser.parse_args(arguments)
     queues = [queue.strip() for queue in given.queues.split(",") if queue.strip()]
     unknown = sorted(set(queues) - set(QUEUES))
@@ -385,7 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         page = None if given.metrics_port is None else Exposition(given.metrics_port, given.metrics_host)
         telemetry = Telemetry.start(exposition=page)
         health = {"health_port": given.health_port, "health_host": given.health_host}
-        asyncio.run(serve(Settings(), queues, deadline, **health, telemetry=telemetry))
+        asyncio.run(serve(Settings(), queues, deadline, **health, telemetry=telemetry, change_dates=given.change_dates))
     except WorkerFailed:
         status = 1  # already logged
     except (SetupError, StoreError) as error:

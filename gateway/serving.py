@@ -48,6 +48,7 @@ from runtime.encryption.converter import encrypt_client
 from runtime.encryption.keyring import Keyring, KeyWrapping
 from runtime.errors import SettingsError
 from runtime.identity import StoreIdentity, guarding_identity
+from runtime.platform_dates import agree_on_dates
 from runtime.process.health import (
     Check,
     ClockCheck,
@@ -138,8 +139,18 @@ def parts_of(
     return made
 
 
-async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemetry: Telemetry | None = None) -> None:
+async def serve(
+    settings: Settings,
+    host: str,
+    port: int,
+    wanted: Parts,
+    telemetry: Telemetry | None = None,
+    *,
+    change_dates: bool = False,
+) -> None:
     """Run the gateway until the process is asked to stop.
+
+    With `change_dates`, SCENARIO_PLATFORM_DATES may differ from that of the processes before.
 
     Raises:
         SetupError: A setting is missing or wrong, the port is taken, or there is no Temporal server.
@@ -180,7 +191,9 @@ async def serve(settings: Settings, host: str, port: int, wanted: Parts, telemet
         # Without these, public routes have no access to the store.
         is_public = wanted.callbacks and (Unsubscribing.configured(settings) or expects_events(settings))
         if wanted.api or wanted.pages or is_public or KeyWrapping.configured(settings):
-            store, keyring = await _open_store(settings, connected, checks, ask_to_stop, stack)
+            store, keyring = await _open_store(
+                settings, connected, checks, ask_to_stop, stack, change_dates=change_dates
+            )
             temporal = encrypt_client(temporal, keyring)
             await _serve_store(served, settings, temporal, store, keyring, wanted, stack)
         if callbacks is not None:
@@ -213,11 +226,14 @@ async def _open_store(
     checks: dict[str, Check],
     ask_to_stop: Callable[[], None],
     stack: AsyncExitStack,
+    *,
+    change_dates: bool,
 ) -> tuple[Store, Keyring]:
     opened = Store.open(settings.store.get_secret_value(), migrate=False, patience=60.0)
     store = await stack.enter_async_context(opened)
     identity = StoreIdentity(temporal, store)
     await identity.verify()
+    await agree_on_dates(settings, store, change=change_dates)
     await stack.enter_async_context(guarding_identity(identity, store, ask_to_stop, rotates=False))
     checks["store"] = (await stack.enter_async_context(watching(store))).is_well
     checks["clock"] = (await stack.enter_async_context(ClockCheck({"store": store}).watching())).is_well

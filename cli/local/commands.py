@@ -153,6 +153,9 @@ def serve(
         int | None, typer.Option(help="serve metrics for Prometheus on this port, at /metrics")
     ] = None,
     metrics_host: Annotated[str, typer.Option(help="the address that metrics listen on")] = "127.0.0.1",
+    change_dates: Annotated[
+        bool, flag("--change-dates", "accept another SCENARIO_PLATFORM_DATES for all processes")
+    ] = False,
 ) -> None:
     """Serve the given HTTP services on one port until stopped. The default is --callbacks.
 
@@ -179,7 +182,7 @@ def serve(
     wanted = Parts(api=api, pages=pages, callbacks=callbacks or not (api or pages or codec), codec=codec)
     telemetry = Telemetry.start(exposition=None if metrics_port is None else Exposition(metrics_port, metrics_host))
     try:
-        asyncio.run(run(settings, host, port, wanted, telemetry))
+        asyncio.run(run(settings, host, port, wanted, telemetry, change_dates=change_dates))
     except asyncio.CancelledError:  # asked to stop before it was ready
         return
     finally:

@@ -45,6 +45,7 @@ from runtime.identity import StoreIdentity
 from runtime.local import make_folder, write_private
 from runtime.local.devserver import DevServer
 from runtime.local.receiver import NAME, Inbox, Receiver
+from runtime.platform_dates import agree_on_dates
 from runtime.process.http_server import HttpServer
 from runtime.secrets import Secrets
 from runtime.settings import Settings, parse_list
@@ -110,6 +111,7 @@ async def local(
         await StoreIdentity(connected, opened_store).settle()
         await journal.begin_anew()
         await stack.enter_async_context(delivering_journal(journal))
+        await agree_on_dates(environment, opened_store, change=True)
         temporal, working = encrypt_client(connected, keys), encrypt_client(connected, keys, worker=True)
         await search_attributes.ensure(temporal)
         if send and not resume:

@@ -1,4 +1,4 @@
-"""Agreements of processes: leases, the number of queues that workers serve, and the claims on Temporal's namespaces."""
+"""Agreements of processes: leases, shared settings, numbers of queues, and claims on Temporal's namespaces."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ leases = table_of("leases", {"name": "str", "holder": "str", "expires_at": "date
 
 queue_shards = table_of("queue_shards", {"queue": "str", "most": "int"}, sa.PrimaryKeyConstraint("queue"))
 """The highest number of task queues that deliveries were ever divided among: tasks may wait in each of them."""
+
+
+agreed_settings = table_of("agreed_settings", {"name": "str", "value": "str"}, sa.PrimaryKeyConstraint("name"))
+"""Settings that all processes must share, with the value of the last process that started."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ _table = leases.c
 
 
 class Leases(Queries):
-    """The tables of leases, and of numbers of task queues."""
+    """The tables of leases, of shared settings, and of numbers of task queues."""
 
     async def lease(self, name: str, holder: str, *, now: datetime, expires_at: datetime) -> bool:
         """Take a free or expired lease, or extend one's own. Return True if the caller holds it.
@@ -71,6 +75,16 @@ class Leases(Queries):
         """Remember the number of task queues of webhooks. Return the highest number ever remembered."""
         rows = await self._database.write(_raise(self._database.insert), {"queue": "webhooks", "most": number})
         return rows[0]["most"]
+
+    async def agree(self, setting: str, value: str, *, change: bool = False) -> str:
+        """Remember the value of a setting if there is none, or with `change` in any case. Return the remembered one."""
+        row = {"name": setting, "value": value}
+        if change:
+            await self._put(agreed_settings, row)
+        else:
+            await self._database.write(insert_new(self._database.insert, agreed_settings), row)
+        kept = await self._value(sa.select(agreed_settings.c.value).where(agreed_settings.c.name == setting))
+        return str(kept)
 
 
 class NamespaceClaims(Queries):

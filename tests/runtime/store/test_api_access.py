@@ -139,5 +139,12 @@ async def test_its_holder_keeps_it_until_it_ends_and_nobody_else_gets_it(store: 
 
 
 @both
+async def test_the_first_value_of_a_shared_setting_is_kept_until_it_is_changed(store: Store) -> None:
+    assert [await store.agree("a", value) for value in ("", "dmy", "mdy")] == ["", "", ""]
+    assert await store.agree("b", "dmy") == "dmy"
+    assert [await store.agree("a", "mdy", change=True), await store.agree("a", "")] == ["mdy", "mdy"]
+
+
+@both
 async def test_the_highest_number_of_queues_is_remembered(store: Store) -> None:
     assert [await store.raise_queue_shards(number) for number in (1, 4, 2, 10, 1)] == [1, 4, 4, 10, 10]
