@@ -15,6 +15,7 @@ from unittest.mock import AsyncMock
 import pytest
 from temporalio.converter import DataConverter
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import ActivityEnvironment
 
 from activities.admission import AdmissionActivities
@@ -29,10 +30,12 @@ from activities.webhook.destinations.reading import DestinationsFile
 from runtime.encryption.codec import EntryCodec
 from runtime.store import Store
 from runtime.store.campaigns import CampaignItem, StoredCampaign
+from runtime.store.erasures import ERASED
 from scenario.entry.values import DEFAULT_PLATFORM
 from tests.factories import publish, stored_campaign
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+FAR = NOW + timedelta(days=36_500)
 HOOK = {"webhook": "hook", "url": "https://hooks.example.com/", "body": {"id": "{{ contact.id }}"}}
 
 
@@ -42,6 +45,7 @@ class Shop:
     def __init__(self, turned_away: set[str]) -> None:
         self.turned_away = turned_away
         self.sent: list[str] = []
+        self.timeouts = set[float]()
         self.asked = asyncio.Event()
         self.answers = asyncio.Event()
         self.answers.set()
@@ -50,6 +54,7 @@ class Shop:
     async def send(self, delivery: Delivery, context: AttemptContext) -> Sent:
         del context
         self.sent.append(delivery.contact)
+        self.timeouts.add(delivery.timeout)
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
         self.asked.set()
@@ -87,7 +92,7 @@ async def prepared(
     step = {name: value for name, value in (HOOK | hook).items() if value is not None}
     await publish(store, json.dumps({"scenario": "sale", "trigger": "segment", "steps": [step]}))
     client: Any = SimpleNamespace(namespace="default", data_converter=DataConverter.default)
-    await store.add_campaign(campaign("advent", hook.get("to", ""), paused_by="ann"))
+    await store.add_campaign(campaign("advent", hook.get("to", ""), paused_by="ann", starts_at=FAR))
     items: list[CampaignItem] = []
     for number in range(1, 41):
         contact, journey = f"c{number}", f"sale/c{number}/advent"
@@ -212,12 +217,12 @@ async def test_a_cancelled_chunk_completes_its_message_in_progress_and_sends_no_
     assert (await store.campaign_counts(["advent"]))["advent"] == {"delivered": 1, "pending": 39}
 
 
-SHOP = "destinations: {shop: {url: 'https://shop.example.com', rate: 12/m, concurrency: 6}}"
+SHOP = "destinations: {shop: {url: 'https://shop.example.com', rate: 12/m, concurrency: 6, timeout: 7s}}"
 
 
-@pytest.mark.parametrize(("destination", "places"), [(None, 5), ("shop", 3)])
-async def test_campaigns_have_half_of_the_places_of_a_channel_or_destination(
-    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, destination: str | None, places: int
+@pytest.mark.parametrize(("destination", "places", "seconds"), [(None, 5, 15.0), ("shop", 3, 7.0)])
+async def test_campaigns_have_half_of_the_places_of_a_channel_or_destination_and_its_settings(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, destination: str | None, places: int, seconds: float
 ) -> None:
     where: dict[str, Any] = {}
     if destination:
@@ -234,7 +239,7 @@ async def test_campaigns_have_half_of_the_places_of_a_channel_or_destination(
     await beats.wait(50)
     made.shop.answers.set()
     await working
-    assert (made.shop.most, len(made.shop.sent)) == (places, 40)
+    assert (made.shop.most, len(made.shop.sent), made.shop.timeouts) == (places, 40, {seconds})
 
 
 @pytest.mark.parametrize(
@@ -326,7 +331,8 @@ SOMEBODY_ELSE = "the contact's journey of this campaign was started by somebody 
 
 async def test_each_line_has_an_outcome_with_its_reason(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = await prepared(store, monkeypatch, set())
-    later = (NOW + timedelta(days=36_500)).isoformat()
+    monkeypatch.setattr(store, "erased_among", AsyncMock(return_value={"c6"}))  # while the chunk is at work
+    later = FAR.isoformat()
     failures = {
         "c1": Failure(kind=FailureKind.RETRY, reason="busy", destination="shop", attempt=1, next_try_at=later),
         "c2": Failure(
@@ -346,15 +352,29 @@ async def test_each_line_has_an_outcome_with_its_reason(store: Store, monkeypatc
 
     monkeypatch.setattr(made.shop, "send", send)
     monkeypatch.setattr("activities.blast.chunk.hand_over", hand_over)
-    await ActivityEnvironment().run(made.blast.blast_lines, chunk(last=5))
-    items = (await store.campaign_items("advent"))[:5]
+    await ActivityEnvironment().run(made.blast.blast_lines, chunk(last=6))
+    items = (await store.campaign_items("advent"))[:6]
     assert [(item.line, item.outcome, item.reason) for item in items] == [
         (1, "entered", "it waits for its next attempt"),
         (2, "entered", "it waits for quiet hours"),
         (3, "held", "answered 422"),
         (4, "refused", SOMEBODY_ELSE),
         (5, "delivered", None),
+        (6, "refused", ERASED),
     ]
     entries = {entry.contact_id: (entry.outcome, entry.reason) for entry in await store.entries()}
     running = dict.fromkeys(("c1", "c2", "c3"), (None, None))
     assert entries == {**running, "c4": ("exited", SOMEBODY_ELSE), "c5": ("finished", None)}
+
+
+async def test_a_line_whose_journey_cannot_be_started_now_stays_pending(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await prepared(store, monkeypatch, {"c2"})
+    away = AsyncMock(side_effect=RPCError("away", RPCStatusCode.UNAVAILABLE, b""))
+    monkeypatch.setattr("activities.blast.chunk.hand_over", away)
+    monkeypatch.setattr("activities.blast.chunk._LONGEST_PAUSE", 0.01)
+    with pytest.raises(RPCError):
+        await ActivityEnvironment().run(made.blast.blast_lines, chunk())
+    outcomes = {item.line: item.outcome for item in await store.campaign_items("advent")}
+    assert (outcomes[1], outcomes[2]) == ("delivered", None)

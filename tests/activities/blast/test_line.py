@@ -120,6 +120,7 @@ async def test_its_message_has_the_time_of_its_admission_and_the_id_of_a_journey
     [(delivery, context)] = sender.sent
     assert (delivery.now, delivery.step, delivery.contact) == ("2026-03-02T12:00:00+00:00", "hook", "7")
     assert delivery.id == delivery_id("sale/7/advent", "r", "hook", 0)
+    assert delivery.room == delivery.timeout + 15
     assert delivery.data == {"contact": {"id": "7"}}
     assert (context.info.workflow_id, context.info.workflow_run_id, context.info.attempt) == ("sale/7/advent", "r", 1)
 
@@ -159,13 +160,14 @@ async def test_a_journey_continues_what_cannot_end_now(answer: Failure | Sent, e
 
 async def test_a_message_waits_a_moment_for_its_turn() -> None:
     turned = failure(FailureKind.RETRY, turned_away=True)
-    sender, pauses = Answers(turned, DELIVERED, pause=0.0), list[tuple[float, str]]()
+    sender, pauses = Answers(turned, turned, turned, DELIVERED, pause=0.0), list[tuple[float, str]]()
     made = line(sender, pauses)
     await made.run()
     assert (made.outcome(), pauses) == (("delivered", None), [])
-    other = line(Answers(turned, pause=30.0), pauses)
-    await other.run()
-    assert (other.ended, pauses) == (None, [(30.0, turned.reason)])
+    for answers, pause in (([turned], 30.0), ([turned] * 4, 0.0)):
+        other = line(Answers(*answers, pause=pause), pauses)
+        await other.run()
+        assert (other.ended, pauses.pop()) == (None, (pause, turned.reason))
 
 
 async def test_a_line_goes_by_the_time_of_the_server():

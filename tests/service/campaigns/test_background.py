@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import AsyncMock, Mock
 
 import pytest
 from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
@@ -33,6 +34,7 @@ steps:
 FILE = b"contact.id;custom.vip\nada;yes\ncleo;no\nada;yes\n;yes\ndan;no\n"
 LINES = {2: "ada", 3: "cleo", 6: "dan"}
 REFUSED = {4: "duplicate", 5: "invalid"}
+RATE = 1000.0
 STARTED = "the contact's journey of this campaign was started by somebody else"
 AWAY = RPCError("away", RPCStatusCode.UNAVAILABLE, b"")
 
@@ -43,6 +45,7 @@ class Temporal:
     def __init__(self) -> None:
         self.started: list[tuple[str, str]] = []
         self.errors: dict[str, Exception] = {}
+        self.waits: dict[str, asyncio.Event] = {}
         self.answers = asyncio.Event()
         self.answers.set()
         self.asked = asyncio.Event()
@@ -50,6 +53,8 @@ class Temporal:
     async def start(self, _: Any, argument: dict[str, Any], **given: Any) -> Any:
         self.asked.set()
         await self.answers.wait()
+        if event := self.waits.get(given["contact"]):
+            await event.wait()
         if error := self.errors.get(given["contact"]):
             raise error
         self.started.append((given["workflow_id"], argument["campaign"]["root"]))
@@ -83,7 +88,7 @@ async def prepare(activities: CampaignActivities) -> list[CampaignGroup]:
 
 
 async def enter(activities: CampaignActivities, environment: ActivityEnvironment | None = None) -> None:
-    chunk = CampaignChunk(campaign="advent", first=1, last=3, rate=1000.0)
+    chunk = CampaignChunk(campaign="advent", first=1, last=3, rate=RATE)
     await (environment or ActivityEnvironment()).run(activities.enter_lines, chunk)
 
 
@@ -108,17 +113,23 @@ async def test_each_line_has_an_outcome_and_its_journey_is_on_record(
     activities: CampaignActivities, temporal: Temporal, store: Store, monkeypatch: pytest.MonkeyPatch
 ):
     counted = Counter[str]()
+    temporal.waits["dan"] = asyncio.Event()
 
     def add(outcome: str, *, number: int) -> None:
         counted[outcome] += number
+        temporal.waits["dan"].set()
 
     monkeypatch.setattr("service.campaigns.background.CAMPAIGN_LINES", SimpleNamespace(add=add))
     monkeypatch.setattr("service.campaigns.background._SAVED_EVERY", 0.0)
+    pace = Mock(return_value=Mock(turn=AsyncMock()))
+    monkeypatch.setattr("service.campaigns.background.Pace", pace)
     await prepare(activities)
     temporal.errors = {"cleo": WorkflowAlreadyStartedError("sale/cleo/advent", "Journey", run_id="other")}
     await enter(activities)
     assert await ended(store) == {2: ("entered", None), 3: ("refused", STARTED), 6: ("entered", None)}
     assert counted == {"entered": 2, "refused": 1}
+    pace.assert_called_once_with(RATE)
+    assert pace.return_value.turn.await_count == 3
     journeys = ["sale/ada/advent", "sale/dan/advent"]
     assert sorted(temporal.started) == [(one, campaign_root(one, NOW)) for one in journeys]
     accepted = await store.pending_page(None, 10)
