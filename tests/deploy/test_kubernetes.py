@@ -63,6 +63,11 @@ OF_TEMPORAL = {
 }
 FILES = set(re.findall(r"\b(?:SCENARIO|TEMPORAL|OTEL|PG)[A-Z_]*\b", ENTRYPOINT))
 """What `entrypoint.sh` takes from files."""
+PROVIDED: dict[str, list[dict[str, str]]] = {
+    "kube-system": [{"k8s-app": "kube-dns"}],
+    **{name: [{}] for name in ("postgres", "temporal", "monitoring", "ingress-private", "ingress-public")},
+}
+"""Namespace → labels of each pod that the cluster provides there, if the policies may rely on them."""
 
 
 @functools.cache
@@ -421,6 +426,45 @@ def test_policies_select_pods_and_nothing_is_let_through_that_they_do_not_name(e
     ]
     for name, pod in pods.items():
         assert any(selects(policy["podSelector"], pod) for policy in shut), f"{name} is open"
+
+
+def provided(peer: Object) -> list[Object]:
+    """Return the pods of the cluster that a peer with a namespace selector matches."""
+    return [
+        pod
+        for namespace, pods in PROVIDED.items()
+        if selects(peer["namespaceSelector"], labelled({"kubernetes.io/metadata.name": namespace}))
+        for pod in map(labelled, pods)
+        if selects(peer.get("podSelector", {}), pod)
+    ]
+
+
+def labelled(labels: dict[str, str]) -> Object:
+    return {"metadata": {"labels": labels}}
+
+
+def test_each_peer_of_a_policy_is_a_pod_of_the_overlay_or_of_the_cluster(everything: Objects) -> None:
+    for name, policy in of_kind(everything, "NetworkPolicy").items():
+        rules = [(rule, "from") for rule in policy["spec"].get("ingress", [])]
+        rules += [(rule, "to") for rule in policy["spec"].get("egress", [])]
+        for peer in [peer for rule, key in rules for peer in rule[key] if "ipBlock" not in peer]:
+            if "namespaceSelector" in peer:
+                assert provided(peer), f"{name}: no pod of the cluster matches {peer}"
+            else:
+                chosen = [pod for pod in workloads(everything).values() if selects(peer["podSelector"], pod)]
+                assert chosen, f"{name}: no pod of the overlay matches {peer}"
+
+
+def test_each_pod_reaches_the_name_servers_of_the_cluster(everything: Objects) -> None:
+    for name, pod in ours(everything).items():
+        ports = {
+            (port["port"], port["protocol"])
+            for rule in policies(everything, pod, "egress")
+            for peer in rule["to"]
+            if "namespaceSelector" in peer and labelled({"k8s-app": "kube-dns"}) in provided(peer)
+            for port in rule["ports"]
+        }
+        assert ports == {(53, "UDP"), (53, "TCP")}, name
 
 
 def outside(everything: Objects, pod: Object) -> list[tuple[Object, set[int]]]:
