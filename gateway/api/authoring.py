@@ -251,8 +251,9 @@ class PreviewedStep(ResponseBody):
     empty: list[PreviewedOutput] | None = None
     """The outputs of its message that printed nothing, or `null` in JSON."""
     request: PreviewedRequest | None = None
-    message: dict[str, str] | None = None
-    """E-mail: `from`, `to`, `subject`, `date`, `message_id`, `text`, `html`, `source`. SMS: `to`, `text`."""
+    message: dict[str, str | int] | None = None
+    """E-mail: `from`, `to`, `subject`, `date`, `message_id`, `text`, `html`, `source`. SMS: `to`, `text`,
+    `characters`, `alphabet` (`GSM-7` or `UCS-2`), `parts`."""
 
 
 class WithheldBody(ResponseBody):

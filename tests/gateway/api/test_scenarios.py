@@ -11,6 +11,7 @@ from authoring.preview.contact import PreviewInputs, preview, report
 from authoring.preview.draft import draft
 from authoring.preview.rendering import TemplateLocator
 from authoring.publishing import ScenarioFile, publish
+from gateway.api.authoring import Previewed
 from scenario.entry.values import PlatformDates
 from tests.factories import present
 from tests.gateway.api.conftest import HELLO, Door
@@ -188,6 +189,7 @@ async def test_a_preview_names_the_outputs_that_printed_nothing(door: Door):
     shown = await door.call("POST", "/preview", json={"source": source, "entry": entry, "at": AT})
     (step,) = shown["steps"]
     assert step["message"]["text"] == "Hello !"
+    assert Previewed.model_validate(shown).steps[0].message == step["message"], "the reference describes it"
     assert step["empty"] == [{"output": "contact.nickname", "file": "scenario.yaml", "line": 6, "column": 21}]
 
 
