@@ -111,7 +111,8 @@ def _step(step: Mapping[str, Any], message: Iterator[Text], *, aside: bool) -> I
     yield Text.assemble(*parts)
     if error:
         place = f"{error['file']}:{error['line']}:{error['column']}"
-        yield text(f"{indent}  ✗ {place}: {error['message']}", "bold red" if step["reachable"] else "red")
+        unread = f" (not {json.dumps(error['unread'], ensure_ascii=False)})" if "unread" in error else ""
+        yield text(f"{indent}  ✗ {place}: {error['message']}{unread}", "bold red" if step["reachable"] else "red")
     bar = text(f"{indent}  │ ", "dim")
     for shown in message:
         yield Text.assemble(bar, shown if taken else text(shown.plain, "dim"))

@@ -140,9 +140,9 @@ def report(shown: Preview, places: TemplateLocator, only: str | None = None) -> 
     It has ``journey``, ``contact``, ``key``, ``entered_at``, ``timezone``, ``refused``, ``withheld`` (null, or
     ``outcome`` and ``reason``), ``notes``, ``exit`` and ``steps``. Each step has ``id``, ``kind``, ``what``, ``taken``,
     ``reachable``, ``branch``, ``at`` and ``outcome``, and optionally ``reason``, ``waits_until``, ``way``, ``note``,
-    ``error`` (``message``, ``file``, ``line``, ``column``), ``empty`` (``output`` and place of each output that printed
-    nothing), and ``request`` (``method``, ``url``, ``headers``, names of
-    ``attempt_headers``, ``body``) or ``message``.
+    ``error`` (``message``, ``file``, ``line``, ``column``, and ``unread``: a text that is no date), ``empty``
+    (``output`` and place of each output that printed nothing), and ``request`` (``method``, ``url``, ``headers``, names
+    of ``attempt_headers``, ``body``) or ``message``.
     """
     zone = str(shown.zone)
     return {
@@ -184,6 +184,8 @@ def _step(passed: StepPreview, places: TemplateLocator, zone: str) -> dict[str, 
     if passed.problem is not None:
         found = places.find(passed.id, passed.problem)
         made["error"] = {"message": found.message, "file": found.file, "line": found.line, "column": found.column}
+        if passed.problem.unread is not None:
+            made["error"]["unread"] = passed.problem.unread
     return made
 
 

@@ -86,6 +86,7 @@ class RenderProblem:
     message: str
     error: TemplateError | None = None  # the template's error, if a template is the reason
     data: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    unread: str | None = field(default=None, repr=False, compare=False)  # the text that was to be a date, and is none
 
 
 Result = RenderedMessage | NothingToSend | RenderProblem

@@ -204,6 +204,8 @@ def _with_circumstances(given: PreviewInputs, reduced: Mapping[str, Any]) -> Pre
 
 
 def _fields(places: TemplateLocator, step: str, problem: RenderProblem) -> dict[str, str]:
+    if problem.unread is not None:
+        return {"the date": _shown(problem.unread)}
     template = places.template(step, problem)
     if template is None:
         return {}
@@ -217,6 +219,10 @@ def _spelt(data: Any, path: list[str]) -> str:
         if not is_mapping(data) or name not in data:
             return "missing"
         data = data[name]
+    return _shown(data)
+
+
+def _shown(data: Any) -> str:
     text = json.dumps(data)
     return text if len(text) <= 100 else f"{text[:100]}… ({len(text)} characters)"
 

@@ -164,7 +164,7 @@ class PreviewRun:
         if (host.held or passed.outcome == "failed") and not isinstance(passed.result, RenderProblem):
             said = host.held.reason if host.held else reason or ""
             error, data = host.fault or (None, dict[str, Any]())
-            passed = replace(passed, until=None, result=RenderProblem(said, error, data))
+            passed = replace(passed, until=None, result=RenderProblem(said, error, data, host.unread))
         if passed.problem is not None:
             reason = passed.problem.message
         elif not has_lists:

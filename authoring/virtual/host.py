@@ -17,6 +17,8 @@ from typing import Any, Final, Generic, TypeVar, Unpack
 from activities.channel_registry import CHANNELS
 from activities.evaluation import evaluate
 from activities.interface import Delivery
+from scenario import liquid
+from scenario.entry.objects import with_trigger
 from scenario.errors import TemplateError
 from scenario.model.scenario import Scenario
 from scenario.plan.compile import pick
@@ -182,6 +184,7 @@ class VirtualHost:
         self.held: Failed | None = None
         self.send_now = False
         self.fault: tuple[TemplateError, Mapping[str, Any]] | None = None
+        self.unread: str | None = None  # the text that was to be a date, and is none
         self.memory.leave_step()
         self.memory.mark = len(self.kept)
         self._event_before = self.memory.event
@@ -229,15 +232,19 @@ class VirtualHost:
         return self.clock.now
 
     async def answer(self, question: EvaluationRequest) -> EvaluationResult:
-        """Evaluate in process. A failure is kept as `fault`."""
+        """Evaluate in process. A failure is kept as `fault`, and a text that is no date as `unread`."""
         return self._answer(question)
 
     def _answer(self, question: EvaluationRequest) -> EvaluationResult:
         try:
-            return evaluate(question)
+            answered = evaluate(question)
         except TemplateError as error:
             self.fault = (error, question.data)
             return EvaluationResult(error=str(error))
+        if answered.no_date:
+            value = liquid.evaluate_value(question.text, with_trigger(question.data))
+            self.unread = None if value is None else str(value)
+        return answered
 
     async def wait(self, until: datetime | None, what: str, wake: Callable[[], bool]) -> bool:
         del what

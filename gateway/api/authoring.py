@@ -200,6 +200,8 @@ class RenderingError(ResponseBody):
     file: str
     line: int
     column: int
+    unread: str | None = None
+    """The text that was to be the date of a wait, and is none."""
 
 
 class PreviewedOutput(ResponseBody):

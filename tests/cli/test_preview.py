@@ -273,6 +273,16 @@ def test_dates_of_the_platform_are_read_in_the_order_of_the_setting(
     assert f"  │ {shown}\n" in run("preview", "s.yaml", "--entry", "e.json").out
 
 
+def test_a_date_that_cannot_be_read_is_shown(run: Run, tmp_path: Path):
+    write(tmp_path, "  - wait: {until: '{{ contact.custom.d }} 10:00'}\n", custom={"d": "2030-06-01 10:00:00"})
+    ran = run("preview", "s.yaml", "--entry", "e.json")
+    assert 'write it as 2026-03-29 or 2026-03-29T10:00:00+02:00 (not "2030-06-01 10:00:00 10:00")\n' in ran.out
+    told = run("preview", "s.yaml", "--entry", "e.json", "--format", "json").json
+    assert told["steps"][0]["error"]["unread"] == "2030-06-01 10:00:00 10:00"
+    ran = run("preview", "s.yaml", "--random", "50")
+    assert (ran.status, "\n  the date = " in ran.err) == (1, True)
+
+
 def test_outputs_that_print_nothing_are_named(run: Run, tmp_path: Path):
     write(tmp_path, "  - sms: s\n    text: 'Dear {{ contact.firstname | strip }},'\n", firstname=" ")
     ran = run("preview", "s.yaml", "--entry", "e.json")
